@@ -23,7 +23,7 @@ lock-one = $(COMPILE) --extra $(1) --no-annotate \
 	--constraint requirements/runtime.txt --output-file - pyproject.toml \
 	| awk '/^[a-z]/ {listed = 1} !/^ / {wanted = /^$(2)==/} wanted || !listed' > requirements/$(1).txt
 
-.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve screenshots chaos fuzz sizes wheels locks clean programs library
+.PHONY: help setup demo test scenarios lint quality bench bench-kafka bench-serve bench-console screenshots chaos fuzz sizes wheels locks clean programs library
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-kafka: programs ## measure the worker on Kafka beside bare, hand-written a
 
 bench-serve: programs ## measure look-ups, view writes and the live stream beside the bare libraries
 	$(BIN)/python benchmarks/bench_serve.py
+
+bench-console: programs ## measure how soon the live console shows figures of a million customers
+	$(BIN)/python benchmarks/console.py
 
 screenshots: programs ## take pictures of every page of the demo's report (REPORT=folder of another one)
 	$(BIN)/python -m tests.web.screenshots $(or $(REPORT),demo)

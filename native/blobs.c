@@ -60,6 +60,12 @@ seg_bytes seg_blob_of(const seg_blobs *blobs, seg_blob blob) {
   return (seg_bytes){block + SIZE_BYTES, size};
 }
 
+int64_t seg_blob_room(const seg_blobs *blobs, seg_blob blob) {
+  if (blob.class == SEG_NO_BLOB) return 0;
+  if (blob.class == SEG_LONG_BLOB) return blobs->longs[blob.at]->size;
+  return (int64_t)bytes_of_class(blob.class) - SIZE_BYTES;
+}
+
 /* --- long ones --- */
 
 static int64_t taken_by(const seg_long_blob *blob) { return (int64_t)sizeof *blob + blob->room; }

@@ -6,6 +6,8 @@
  * one move to nowhere; its row keeps the sequences of its memberships and nothing else, and nobody asks it anything, but
  * if it does something of its own again.
  *
+ * If the statements of both on consent say that whoever goes on may not be known, it is barred (barring.c).
+ *
  * What comes late counts right after what either was told last, as nothing is told of an instant before something that
  * has been told of the other; so the instant that is open of whoever goes on may have to be closed first.
  *
@@ -18,7 +20,11 @@
  * Bounds. As those of a step; one allocation of some 20 KB for the time of a merge. */
 #include "step.h"
 
-static bool has_ended(const seg_run *run, int64_t row) { return run->columns->activity[row].first_at_ms > SEG_NEVER; }
+/* Whether a row has nothing that another one could take in; one that is barred has its statements on consent. */
+static bool has_ended(const seg_run *run, int64_t row) {
+  const int64_t first_at_ms = run->columns->activity[row].first_at_ms;
+  return first_at_ms > SEG_NEVER && first_at_ms != SEG_BARRED_MS;
+}
 
 /* Lets an id end at an event; says at which instant that counts. */
 static int32_t end_id(seg_run *run, int64_t index, int64_t from, int64_t *at_ms) {
@@ -44,6 +50,11 @@ static int32_t go_on(seg_run *run, int64_t index, int64_t from, int64_t into, in
   const int64_t part = seg_take_part(run, into, &is_first);
   if (part < 0) return SEG_NO_MEMORY;
   work->parts[part].has_events = true;
+  const int64_t first_at_ms = run->columns->activity[into].first_at_ms;
+  if (first_at_ms > SEG_NEVER) {
+    const int32_t begun = seg_begin_again(run, &work->parts[part]);
+    if (begun != SEG_OK) return begun;
+  }
   const seg_visit visit = seg_visit_of(run, index);
   const int64_t earlier = work->parts[part].pending;
   int32_t status = SEG_OK;
@@ -61,7 +72,8 @@ static int32_t go_on(seg_run *run, int64_t index, int64_t from, int64_t into, in
   pending->acts = seg_has_acted(&run->columns->activity[into]);
   pending->in_session = pending->ends = false;
   pending->event = pending->act = pending->merge = index;
-  return SEG_OK;
+  if (!seg_table_has_statements(run->table) && !run->step->opts_in) return SEG_OK;
+  return seg_follow_statements(run, pending, index, first_at_ms == SEG_BARRED_MS);
 }
 
 int32_t seg_take_merge(seg_run *run, int64_t index) {
@@ -77,7 +89,8 @@ int32_t seg_take_merge(seg_run *run, int64_t index) {
   int64_t at_ms = seg_latest(event->at_ms, run->columns->closed_at_ms[from]);
   const int32_t status = part == SEG_TAKES_OVER ? SEG_OK : end_id(run, index, from, &at_ms);
   if (status != SEG_OK) return status;
-  return part == SEG_HANDS_OVER ? seg_end_row(run->table, run->columns, from) : go_on(run, index, from, into, at_ms);
+  if (part != SEG_HANDS_OVER) return go_on(run, index, from, into, at_ms);
+  return seg_clear_row(run->table, run->columns, from, SEG_MERGED_MS, (seg_bytes){NULL, 0});
 }
 
 /* What is common to the moves out of all segments. */
@@ -86,7 +99,8 @@ static seg_move leaving(const seg_run *run, const seg_part *part, const seg_pend
   move.next_at_ms = SEG_NEVER;
   move.next_target = move.target = SEG_NOWHERE;
   move.change = SEG_LEFT;
-  move.before = move.after = pending->before;
+  move.before = move.after = pending->is_barred ? run->columns->activity[part->row] : pending->before;
+  move.is_barred = pending->is_barred;
   return move;
 }
 

@@ -25,15 +25,8 @@
  * SEG_COUNT_MAX by thinning. */
 #include "program.h"
 
-#define NUMBER_BITS 10
-#define SHAPE_BITS 3
-#define SHORT_MAX 7
 #define ROOM_BYTES 64
 
-_Static_assert(SEG_SERIES_MAX == 1 << NUMBER_BITS, "a series' number has as many bits");
-
-static const int8_t entry_bytes[] = {SEG_INSTANT_BYTES, SEG_VALUE_BYTES,     SEG_VALUE_BYTES,       4,
-                                     SEG_TOTALS_BYTES,  SEG_INSTANT_BYTES + 8, SEG_INSTANT_BYTES + 1, SEG_VALUE_BYTES};
 static const int8_t shapes[SEG_KEEPS] = {
     [SEG_KEEP_INSTANTS] = SEG_SHAPE_INSTANTS, [SEG_KEEP_DAYS] = SEG_SHAPE_INSTANTS,
     [SEG_KEEP_OLDEST] = SEG_SHAPE_INSTANTS,   [SEG_KEEP_COUNT] = SEG_SHAPE_COUNT,
@@ -43,7 +36,6 @@ static const int8_t shapes[SEG_KEEPS] = {
     [SEG_KEEP_OBSERVED] = SEG_SHAPE_OBSERVED};
 
 int32_t seg_shape_of(int32_t keep) { return shapes[keep]; }
-int64_t seg_entry_bytes(int32_t shape) { return entry_bytes[shape]; }
 
 void seg_put_instant(uint8_t *at, int64_t at_ms) {
   const int64_t limit = (INT64_C(1) << 47) - 1;
@@ -51,40 +43,12 @@ void seg_put_instant(uint8_t *at, int64_t at_ms) {
   memcpy(at, &within, SEG_INSTANT_BYTES);
 }
 
-static uint16_t get_u16(const uint8_t *at) { return (uint16_t)(at[0] | at[1] << 8); }
 static void put_u16(uint8_t *at, int32_t value) {
   at[0] = (uint8_t)value;
   at[1] = (uint8_t)(value >> 8);
 }
 
-/* --- walking --- */
-
-static int64_t head_bytes(int32_t shape, int32_t count) {
-  if (shape == SEG_SHAPE_BUCKETS) return 6;
-  return count >= 1 && count <= SHORT_MAX ? 2 : 4;
-}
-
-static int64_t body_bytes(const seg_place_of *place) {
-  return place->buckets * (int64_t)SEG_BUCKET_BYTES + place->count * (int64_t)entry_bytes[place->shape];
-}
-
-/* Reads the series that begins at `at`; false if it does not lie within the bytes. */
-bool seg_ledger_read(const uint8_t *data, int64_t size, int64_t at, int32_t *number, seg_place_of *place) {
-  if (at < 0 || size - at < 2) return false;
-  const int32_t bits = get_u16(data + at);
-  *number = bits & (SEG_SERIES_MAX - 1);
-  place->head = at;
-  place->shape = bits >> NUMBER_BITS & ((1 << SHAPE_BITS) - 1);
-  place->count = bits >> (NUMBER_BITS + SHAPE_BITS);
-  place->buckets = 0;
-  place->body = at + head_bytes(place->shape, place->count);
-  if (place->body > size) return false;
-  if (place->count == 0) place->count = get_u16(data + at + 2);
-  if (place->shape == SEG_SHAPE_BUCKETS) place->buckets = get_u16(data + at + 4);
-  return body_bytes(place) <= size - place->body;
-}
-
-int64_t seg_ledger_end(const seg_place_of *place) { return place->body + body_bytes(place); }
+/* --- finding --- */
 
 void seg_find_series(const seg_program *p, seg_bytes ledger, seg_held_series *held) {
   memset(held, 0, (size_t)p->count.series * sizeof *held);
@@ -122,26 +86,26 @@ static void splice(seg_ledger *ledger, int64_t at, int64_t m, int64_t n) {
 }
 
 static void write_head(seg_ledger *ledger, int32_t number, seg_place_of *place) {
-  const int64_t size = head_bytes(place->shape, place->count);
+  const int64_t size = seg_head_bytes(place->shape, place->count);
   if (size != place->body - place->head) splice(ledger, place->head, place->body - place->head, size);
   place->body = place->head + size;
   uint8_t *at = ledger->data + place->head;
   const int32_t code = size == 2 ? place->count : 0;
-  put_u16(at, number | place->shape << NUMBER_BITS | code << (NUMBER_BITS + SHAPE_BITS));
+  put_u16(at, number | place->shape << SEG_NUMBER_BITS | code << (SEG_NUMBER_BITS + SEG_SHAPE_BITS));
   if (size >= 4) put_u16(at + 2, place->count);
   if (size == 6) put_u16(at + 4, place->buckets);
 }
 
 static int32_t number_at(const seg_ledger *ledger, const seg_place_of *place) {
-  return get_u16(ledger->data + place->head) & (SEG_SERIES_MAX - 1);
+  return seg_get_u16(ledger->data + place->head) & (SEG_SERIES_MAX - 1);
 }
 
 static int64_t entry_at(const seg_place_of *place, int32_t index) {
-  return place->body + place->buckets * (int64_t)SEG_BUCKET_BYTES + index * (int64_t)entry_bytes[place->shape];
+  return place->body + place->buckets * (int64_t)SEG_BUCKET_BYTES + index * (int64_t)seg_entry_sizes[place->shape];
 }
 
 void seg_entry_insert(seg_ledger *ledger, int32_t number, seg_place_of *place, int32_t at, const uint8_t *entry) {
-  const int64_t bytes = entry_bytes[place->shape];
+  const int64_t bytes = seg_entry_sizes[place->shape];
   splice(ledger, entry_at(place, at), 0, bytes);
   memcpy(ledger->data + entry_at(place, at), entry, (size_t)bytes);
   place->count++;
@@ -150,7 +114,7 @@ void seg_entry_insert(seg_ledger *ledger, int32_t number, seg_place_of *place, i
 
 void seg_entry_remove(seg_ledger *ledger, seg_place_of *place, int32_t at, int32_t n) {
   const int32_t number = number_at(ledger, place);
-  splice(ledger, entry_at(place, at), n * (int64_t)entry_bytes[place->shape], 0);
+  splice(ledger, entry_at(place, at), n * (int64_t)seg_entry_sizes[place->shape], 0);
   place->count -= n;
   write_head(ledger, number, place);
 }
@@ -180,7 +144,7 @@ static bool make_room(seg_ledger *ledger) {
     seg_place_of place, largest = {.body = -1};
     int32_t number;
     for (int64_t at = 0; seg_ledger_read(ledger->data, ledger->size, at, &number, &place); at = seg_ledger_end(&place))
-      if (largest.body < 0 || body_bytes(&place) > body_bytes(&largest)) largest = place;
+      if (largest.body < 0 || seg_body_bytes(&place) > seg_body_bytes(&largest)) largest = place;
     if (largest.body < 0) break;
     if (largest.buckets)
       seg_bucket_remove(ledger, &largest, (largest.buckets + 7) / 8);

@@ -212,7 +212,7 @@ static void join_numbers(seg_activity *a, const seg_activity *b) {
 static void join_sides(const seg_table *table, side *own, side *other) {
   const int64_t own_engaged = seg_day(table, own->a.engaged_at_ms), own_active = seg_last_active_day(table, &own->a);
   moved later = {.count = 0};
-  if (own->a.first_at_ms > SEG_NEVER) own->a.first_at_ms = SEG_NEVER; /* it was merged, and is somebody's again */
+  if (own->a.first_at_ms > SEG_NEVER) own->a.first_at_ms = SEG_NEVER; /* it was nobody's, and is somebody's again */
   join_numbers(&own->a, &other->a);
   const int32_t refunds = seg_join_refund_ids(&own->h.ids, &other->h.ids);
   const int32_t engagements = seg_join_engagement_ids(&own->h.ids, &other->h.ids);
@@ -223,15 +223,16 @@ static void join_sides(const seg_table *table, side *own, side *other) {
   join_active_days(table, own, other, own_active, &later);
 }
 
-int32_t seg_end_row(seg_table *table, const seg_columns *columns, int64_t row) {
+int32_t seg_clear_row(seg_table *table, const seg_columns *columns, int64_t row, int64_t instead_of_first_ms,
+                      seg_bytes statements) {
   seg_slot *slot = &table->slots[row];
   seg_history none;
   memset(&none, 0, sizeof none);
   if (seg_store_history(table, slot, &none, SEG_HAS_ALL) != SEG_OK) return SEG_NO_MEMORY;
   if (seg_table_put_ledger(table, row, (seg_bytes){NULL, 0}) != SEG_OK) return SEG_NO_MEMORY;
-  if (seg_table_put_traits(table, row, (seg_bytes){NULL, 0}) != SEG_OK) return SEG_NO_MEMORY;
+  if (seg_table_put_traits(table, row, statements) != SEG_OK) return SEG_NO_MEMORY;
   columns->activity[row] = (seg_activity){
-      .first_at_ms = SEG_MERGED_MS,
+      .first_at_ms = instead_of_first_ms,
       .first_purchased_at_ms = SEG_NEVER,
       .purchased_at_ms = SEG_NO_TIME,
       .ordered_at_ms = SEG_NO_TIME,
@@ -268,7 +269,7 @@ int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_p
   join_sides(table, &sides[0], &sides[1]);
   int32_t status = seg_store_history(table, &table->slots[into], &sides[0].h, SEG_HAS_ALL);
   if (status == SEG_OK) status = merge_beside(table, program, ledger, traits, into, from);
-  if (status == SEG_OK) status = seg_end_row(table, columns, from);
+  if (status == SEG_OK) status = seg_clear_row(table, columns, from, SEG_MERGED_MS, (seg_bytes){NULL, 0});
   if (status == SEG_OK) {
     columns->activity[into] = sides[0].a;
     columns->due_at_ms[into] = SEG_NO_TIME;

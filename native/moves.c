@@ -59,6 +59,7 @@ int32_t seg_note_move(seg_run *run, seg_part *part, seg_move *move) {
   move->decided_at_ms = seg_latest(move->decided_at_ms, move->effective_at_ms);
   part->has_moved = true;
   if (!seg_reserve(&work->told, &work->told_room, work->told_count + 1, sizeof(seg_told))) return SEG_NO_MEMORY;
+  move->consents = seg_consents_of(run, part->row);
   work->told[work->told_count] = (seg_told){.move = *move, .made = work->told_count};
   work->told_count++;
   return SEG_OK;

@@ -32,9 +32,10 @@ typedef struct told_move {
 
 static bool is_known_move(const seg_move *m, const seg_presentation *p) {
   const int32_t count = p->form.target_count;
-  const bool must_be = p->form.kind == SEG_KIND_LEARNED && m->cause != SEG_MERGE; /* nobody else leaves a model */
+  const bool may_leave = m->cause == SEG_MERGE || m->is_barred; /* nobody else leaves a model */
+  const bool must_be = p->form.kind == SEG_KIND_LEARNED && !may_leave;
   const int32_t first = must_be ? 0 : SEG_NOWHERE;
-  return m->cause >= SEG_PURCHASE && m->cause <= SEG_MERGE && m->change >= SEG_ENTERED && m->change <= SEG_LEFT &&
+  return m->cause >= SEG_PURCHASE && m->cause <= SEG_ERASURE && m->change >= SEG_ENTERED && m->change <= SEG_LEFT &&
          m->from_code >= 0 && m->from_code <= SEG_CODE_MAX && m->target >= first && m->target < count &&
          m->next_target >= SEG_NOWHERE && m->next_target < count;
 }
@@ -64,7 +65,7 @@ static bool take_move(const seg_description *d, int64_t number, told_move *t) {
   t->from_code = (int16_t)move->from_code;
   t->to_code = seg_presented_code(p, move->target);
   t->decided_at_ms = move->decided_at_ms > move->effective_at_ms ? move->decided_at_ms : move->effective_at_ms;
-  if (t->of.ends) return t->to_code == 0;
+  if (t->of.ends || move->is_barred) return t->to_code == 0 && t->of.event;
   if (kind == SEG_KIND_LEARNED) return move->target >= 0;
   return kind == SEG_KIND_RULES ? take_facts(d, t) : t->told.size > 0;
 }
@@ -152,7 +153,36 @@ static void add_end(seg_text *text, const told_move *t) {
   SEG_ADD(text, ".\"}");
 }
 
+/* Of who is not to be known any more. */
+static void add_bar(seg_text *text, const told_move *t) {
+  SEG_ADD(text, "{\"kind\":\"definition\",\"sentence\":\"");
+  if (t->move->cause == SEG_ERASURE) {
+    SEG_ADD(text, "Erased on request; ");
+  } else {
+    SEG_ADD(text, "No consent to segmentation; ");
+  }
+  seg_add_path(text, t->of.p, t->from_code, t->to_code);
+  SEG_ADD(text, ".\"}");
+}
+
 /* --- records --- */
+
+/* What the customer agrees to, of the purposes of which anything is told. */
+static void add_consents(seg_text *text, const seg_description *d, const told_move *t) {
+  const uint32_t consents = t->move->consents;
+  bool is_next = false;
+  if (!consents) return;
+  SEG_ADD(text, ",\"consents\":{");
+  for (int32_t p = 0; p < SEG_PURPOSES_MAX; p++) {
+    seg_span name;
+    if (!(consents >> 2 * p & 1) || !seg_take_text(&d->purposes, p, &name)) continue;
+    if (is_next) SEG_ADD(text, ",");
+    is_next = true;
+    seg_add_span(text, name);
+    seg_add_string(text, consents >> (2 * p + 1) & 1 ? ":true" : ":false");
+  }
+  SEG_ADD(text, "}");
+}
 
 static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, "{\"migration_id\":\"");
@@ -174,7 +204,12 @@ static void add_head(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, ",\"effective_at\":\"");
 }
 
-static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
+/* Minor units; none where the move is made by the first event, before which there is no state. */
+static int64_t revenue_before_of(const seg_move *move) {
+  return move->after.first_at_ms == move->effective_at_ms ? 0 : move->before.revenue_minor;
+}
+
+static void add_tail(seg_text *text, seg_text *scratch, const seg_description *d, const told_move *t) {
   SEG_ADD(text, "\",\"decided_at\":\"");
   seg_add_instant(text, t->decided_at_ms);
   SEG_ADD(text, "\",\"cause\":");
@@ -184,6 +219,8 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, ",\"explanation\":");
   if (t->of.ends) {
     add_end(text, t);
+  } else if (t->move->is_barred) {
+    add_bar(text, t);
   } else if (t->of.p->form.kind == SEG_KIND_LEARNED) {
     add_learned_explanation(text, t);
   } else if (t->of.p->form.kind == SEG_KIND_RULES) {
@@ -196,6 +233,9 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   seg_add_next_move(text, t->of.p, t->move->next_at_ms, t->move->next_target);
   SEG_ADD(text, ",\"holdout\":");
   seg_add_holdout(text, scratch, &t->of);
+  SEG_ADD(text, ",\"revenue_before\":");
+  seg_add_major(text, revenue_before_of(t->move), t->of.p->form.digits);
+  add_consents(text, d, t);
   if (t->of.ends) {
     SEG_ADD(text, ",\"merged_into\":\"");
     seg_add_escaped(text, t->of.other);
@@ -204,7 +244,7 @@ static void add_tail(seg_text *text, seg_text *scratch, const told_move *t) {
   SEG_ADD(text, "}");
 }
 
-static void add_membership(seg_text *text, const told_move *t) {
+static void add_membership(seg_text *text, const seg_description *d, const told_move *t) {
   SEG_ADD(text, "{\"customer_id\":\"");
   seg_add_escaped(text, t->of.customer);
   SEG_ADD(text, "\",\"segmentation\":");
@@ -221,21 +261,22 @@ static void add_membership(seg_text *text, const told_move *t) {
   seg_add_instant(text, t->decided_at_ms);
   SEG_ADD(text, "\",\"next_move\":");
   seg_add_next_move(text, t->of.p, t->move->next_at_ms, t->move->next_target);
+  add_consents(text, d, t);
   SEG_ADD(text, "}");
 }
 
 /* Writes all texts of a move; false if one of them is longer than anybody can say. */
-static bool describe(seg_describer *d, const told_move *t, const seg_texts *source, seg_described *out) {
+static bool describe(seg_describer *d, const seg_description *of, const told_move *t, seg_described *out) {
   const seg_ends begin = seg_ends_of(d);
   add_head(&d->records, &d->scratch, t);
   const size_t instant = d->records.size;
   seg_add_instant(&d->records, t->move->effective_at_ms);
   const seg_range time = {instant, d->records.size - instant};
-  add_tail(&d->records, &d->scratch, t);
+  add_tail(&d->records, &d->scratch, of, t);
   const bool is_somewhere = t->of.p->references[t->to_code].data != NULL;
-  if (is_somewhere) add_membership(&d->memberships, t);
+  if (is_somewhere) add_membership(&d->memberships, of, t);
   const seg_sort sort = {"migration", changes[t->move->change], ID_AT, time};
-  if (!seg_end_record(d, &t->of, &sort, source, &begin, out)) return false;
+  if (!seg_end_record(d, &t->of, &sort, &of->source, &begin, out)) return false;
   if (!is_somewhere) out->membership_size = -1;
   return true;
 }
@@ -244,7 +285,7 @@ int32_t seg_describe(seg_describer *describer, seg_description *d) {
   seg_begin(describer);
   for (int64_t i = 0; i < d->move_count; i++) {
     told_move t;
-    if (!take_move(d, i, &t) || !describe(describer, &t, &d->source, d->described + i)) return SEG_OUT_OF_RANGE;
+    if (!take_move(d, i, &t) || !describe(describer, d, &t, d->described + i)) return SEG_OUT_OF_RANGE;
     if (seg_has_failed(describer)) return SEG_NO_MEMORY;
   }
   seg_hand_over(describer, d);

@@ -111,6 +111,8 @@ typedef struct seg_figures {
 seg_figures seg_figures_of(const seg_activity *activity, const seg_quantities *quantities,
                            const double axes[SEG_AXES], int64_t at_ms, const seg_told_frame *frame, int32_t digits);
 void seg_add_figures(seg_text *text, const seg_figures *figures, int32_t digits);
+/* An amount of minor units, as a number of major ones. */
+void seg_add_major(seg_text *text, int64_t minor, int32_t digits);
 
 /* --- outputs_case.c: on what a move was decided --- */
 
@@ -157,7 +159,7 @@ typedef struct seg_told {
 /* Takes a text; false if it leads out of what was handed over. */
 bool seg_take_text(const seg_texts *texts, int64_t number, seg_span *out);
 /* Takes the event that was the cause, if one was; false if there is one too many, or one of another kind, or a text leads
- * out of what was handed over. The cause is one of SEG_PURCHASE ... SEG_MERGE. The customer has been taken. */
+ * out of what was handed over. The cause is one of SEG_PURCHASE ... SEG_ERASURE. The customer has been taken. */
 bool seg_take_event(const seg_description *d, int64_t number, seg_told *told);
 void seg_add_reference(seg_text *text, const seg_presentation *p, int16_t code);
 void seg_add_next_move(seg_text *text, const seg_presentation *p, int64_t at_ms, int32_t target);

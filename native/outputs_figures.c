@@ -56,6 +56,10 @@ seg_figures seg_figures_of(const seg_activity *a, const seg_quantities *q, const
   return f;
 }
 
+void seg_add_major(seg_text *text, int64_t minor, int32_t digits) {
+  seg_add_number(text, (double)minor / minor_per_major[digits], digits);
+}
+
 static void add_known(seg_text *text, bool is_known, double number, int32_t digits) {
   if (is_known) {
     seg_add_number(text, number, digits);

@@ -15,7 +15,7 @@ static const char *const statuses[] = {"upcoming", "averted"};
 
 static bool is_known_notice(const seg_notice *n, const seg_presentation *p) {
   const int32_t count = p->form.target_count;
-  return n->cause >= SEG_PURCHASE && n->cause <= SEG_MERGE && n->code > 0 && n->code <= SEG_CODE_MAX &&
+  return n->cause >= SEG_PURCHASE && n->cause <= SEG_ERASURE && n->code > 0 && n->code <= SEG_CODE_MAX &&
          n->target >= SEG_NOWHERE && n->target < count && n->next_target >= SEG_NOWHERE && n->next_target < count &&
          (n->status == SEG_UPCOMING || n->status == SEG_AVERTED) && n->lead_ms > 0 && n->lead_ms % SEG_SECOND_MS == 0 &&
          n->leaves_at_ms <= SEG_LAST_INSTANT_MS;

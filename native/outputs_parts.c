@@ -12,7 +12,7 @@
 #define HOLDOUT_BUCKETS 100
 
 static const char *const causes[] = {"purchase", "refund", "engagement", "lapse", "model", "definition", "profile",
-                                     "merge"};
+                                     "merge",    "consent", "consent"}; /* who is erased agrees to nothing */
 
 bool seg_take_text(const seg_texts *texts, int64_t number, seg_span *out) {
   if (number < 0 || number >= texts->count) return false;

@@ -145,6 +145,10 @@ void seg_add_event(seg_text *text, const seg_presentation *p, const seg_event *e
     SEG_ADD(text, "Merge with another id");
     return;
   }
+  if (event->kind == SEG_CONSENT) {
+    SEG_ADD(text, "Statement on consent");
+    return;
+  }
   if (event->kind == SEG_ENGAGEMENT) {
     SEG_ADD(text, "Engagement (");
     seg_add_escaped(text, type);

@@ -286,20 +286,56 @@ static inline int64_t seg_get_i64(const uint8_t *at) {
 }
 void seg_put_instant(uint8_t *at, int64_t at_ms);
 
+/* --- going through a ledger: in place here, as everything that looks at one does it --- */
+
+#define SEG_NUMBER_BITS 10
+#define SEG_SHAPE_BITS 3
+#define SEG_SHORT_MAX 7
+_Static_assert(SEG_SERIES_MAX == 1 << SEG_NUMBER_BITS, "a series' number has as many bits");
+
+static const int8_t seg_entry_sizes[] = {SEG_INSTANT_BYTES, SEG_VALUE_BYTES,       SEG_VALUE_BYTES,       4,
+                                         SEG_TOTALS_BYTES,  SEG_INSTANT_BYTES + 8, SEG_INSTANT_BYTES + 1, SEG_VALUE_BYTES};
+
+static inline int64_t seg_entry_bytes(int32_t shape) { return seg_entry_sizes[shape]; }
+static inline uint16_t seg_get_u16(const uint8_t *at) { return (uint16_t)(at[0] | at[1] << 8); }
+
+static inline int64_t seg_head_bytes(int32_t shape, int32_t count) {
+  if (shape == SEG_SHAPE_BUCKETS) return 6;
+  return count >= 1 && count <= SEG_SHORT_MAX ? 2 : 4;
+}
+
+static inline int64_t seg_body_bytes(const seg_place_of *place) {
+  return place->buckets * (int64_t)SEG_BUCKET_BYTES + place->count * (int64_t)seg_entry_sizes[place->shape];
+}
+
+static inline int64_t seg_ledger_end(const seg_place_of *place) { return place->body + seg_body_bytes(place); }
+
+/* Reads the series that begins at `at`; false if it does not lie within the bytes. */
+static inline bool seg_ledger_read(const uint8_t *data, int64_t size, int64_t at, int32_t *number, seg_place_of *place) {
+  if (at < 0 || size - at < 2) return false;
+  const int32_t bits = seg_get_u16(data + at);
+  *number = bits & (SEG_SERIES_MAX - 1);
+  place->head = at;
+  place->shape = bits >> SEG_NUMBER_BITS & ((1 << SEG_SHAPE_BITS) - 1);
+  place->count = bits >> (SEG_NUMBER_BITS + SEG_SHAPE_BITS);
+  place->buckets = 0;
+  place->body = at + seg_head_bytes(place->shape, place->count);
+  if (place->body > size) return false;
+  if (place->count == 0) place->count = seg_get_u16(data + at + 2);
+  if (place->shape == SEG_SHAPE_BUCKETS) place->buckets = seg_get_u16(data + at + 4);
+  return seg_body_bytes(place) <= size - place->body;
+}
+
 /* Finds the series of a ledger; those that a program does not know are left out. */
 void seg_find_series(const seg_program *p, seg_bytes ledger, seg_held_series *held);
 /* Enters something into a series; whether it has changed. `value` in millionths, or what the series' kind says. */
 bool seg_ledger_enter(const seg_program *p, seg_ledger *ledger, const seg_kept_series *series, int64_t at_ms,
                       int64_t value, bool *lost);
-/* The series that begins at a place; false if it does not lie within the bytes. */
-bool seg_ledger_read(const uint8_t *data, int64_t size, int64_t at, int32_t *number, seg_place_of *place);
-int64_t seg_ledger_end(const seg_place_of *place);
 /* Where a series is, or (false) would be. */
 bool seg_ledger_find(const seg_ledger *ledger, int32_t number, seg_place_of *place);
 /* Has a ledger be that of both: see ledger_merging.c. */
 void seg_ledger_merge(const seg_program *p, seg_ledger *into, seg_bytes from);
 int32_t seg_shape_of(int32_t keep);
-int64_t seg_entry_bytes(int32_t shape);
 /* Inserts an entry before index `at`, or removes it; room is seen to. */
 void seg_entry_insert(seg_ledger *ledger, int32_t number, seg_place_of *place, int32_t at, const uint8_t *entry);
 void seg_entry_remove(seg_ledger *ledger, seg_place_of *place, int32_t at, int32_t n);

@@ -25,7 +25,7 @@
  * compared before each. */
 #include "table.h"
 
-enum { AHEAD = 8 };
+enum { AHEAD = 8, SERIES_BYTES_MIN = 4 /* of a series in memory */ };
 
 static uint8_t *put(uint8_t *at, const void *from, size_t size) {
   if (size) memcpy(at, from, size);
@@ -95,26 +95,31 @@ static bool can_be_said(const seg_columns *columns, const seg_others *others) {
          columns->ruled + (others ? others->place_count : 0) <= SEG_ENTRY_LIMIT;
 }
 
-/* The bytes of a row's ledger, written where there is room for them; or a seg_status of a series without a digest. */
-static int64_t put_ledger(const seg_table *table, int64_t row, uint8_t *at, int64_t room) {
-  if (!table->slots[row].ledger_class) return 0;
-  return seg_ledger_to_row(seg_table_ledger(table, row), table->series.digests, table->series.count, at, room);
+/* How many bytes a ledger takes at most in a row. */
+static int64_t ledger_room(const seg_table *table, seg_blob blob) {
+  const int64_t bytes = seg_blob_room(&table->ledgers, blob), series = bytes / SERIES_BYTES_MIN;
+  return bytes + SEG_DIGEST_BYTES * (series < table->series.count ? series : table->series.count);
 }
 
-/* How many bytes a row takes at most: days are shorter by up to 14, places by those that the customer was never in. */
-static int64_t room_for(const seg_table *table, const seg_columns *columns, int64_t row, int64_t ledger) {
+/* How many bytes a row takes at most, by its slot alone: what lies in blocks is as long as a block can hold, days are
+ * shorter by up to 14, places by those that the customer was never in. So making room does not wait for memory, and a
+ * ledger is gone through once. */
+static int64_t room_for(const seg_table *table, const seg_columns *columns, int64_t row) {
   const seg_slot *slot = &table->slots[row];
   const seg_others *others = seg_others_of(table, row);
   const int64_t entries = columns->segmentations + (others ? others->entry_count : 0);
   const int64_t places = columns->ruled + (others ? others->place_count : 0);
   return SEG_ROW_HEADER_BYTES + (int64_t)sizeof(seg_activity) + entries * (int64_t)sizeof(seg_entry) +
-         places * (int64_t)sizeof(seg_dated_place) + ledger + seg_table_traits(table, row).size +
-         seg_blob_of(&table->ids_of_events, seg_slot_ids(slot)).size + slot->orders * SEG_ORDER_BYTES +
+         places * (int64_t)sizeof(seg_dated_place) + ledger_room(table, seg_slot_ledger(slot)) +
+         seg_blob_room(&table->traits, seg_slot_traits(slot)) +
+         seg_blob_room(&table->ids_of_events, seg_slot_ids(slot)) + slot->orders * SEG_ORDER_BYTES +
          8 * (slot->active_words + slot->engaged_words);
 }
 
-static uint8_t *encode_row(seg_table *table, const seg_columns *columns, const seg_names *names, int64_t row,
-                           int64_t ledger, uint8_t *at) {
+/* Writes a row where there is as much room as `room_for` says; how many bytes it takes, or a seg_status of a series
+ * without a digest. */
+static int64_t encode_row(seg_table *table, const seg_columns *columns, const seg_names *names, int64_t row,
+                          uint8_t *begin) {
   const seg_others *others = seg_others_of(table, row);
   const int32_t other_entries = others ? others->entry_count : 0;
   const counts places = count_places(columns, names, others, row);
@@ -124,13 +129,15 @@ static uint8_t *encode_row(seg_table *table, const seg_columns *columns, const s
   const seg_bytes ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(&table->slots[row]));
   const int32_t active = bytes_of(history.active, SEG_ACTIVE_WORDS);
   const int32_t engaged = bytes_of(history.engaged, SEG_ENGAGED_WORDS);
+  uint8_t *at = begin;
   *at++ = SEG_ROW_VERSION;
   *at++ = (uint8_t)(columns->segmentations + other_entries);
   at = put16(at, (int32_t)ids.size);
   at = put16(at, history.order_count * SEG_ORDER_BYTES);
   at = put16(put16(at, active), engaged);
   at = put(at, &columns->closed_at_ms[row], sizeof(int64_t));
-  at = put_count_and_size(put_count_and_size(at, places.dated, ledger), places.undated, traits.size);
+  uint8_t *const ledger_size_at = at;
+  at = put_count_and_size(put_count_and_size(at, places.dated, 0), places.undated, traits.size);
   at = put(at, &columns->activity[row], sizeof(seg_activity));
   for (int64_t m = 0; m < columns->segmentations; m++) {
     at = put(at, &names->names[m], SEG_DIGEST_BYTES);
@@ -139,12 +146,17 @@ static uint8_t *encode_row(seg_table *table, const seg_columns *columns, const s
   if (others) at = put(at, others->entries, (size_t)other_entries * sizeof(seg_entry));
   if (places.dated) at = put_places(at, columns, names, others, row, true);
   if (places.undated) at = put_places(at, columns, names, others, row, false);
-  at += put_ledger(table, row, at, ledger);
+  const seg_bytes series = seg_table_ledger(table, row);
+  const int64_t ledger = seg_ledger_to_row(series, table->series.digests, table->series.count, at,
+                                           ledger_room(table, seg_slot_ledger(&table->slots[row])));
+  if (ledger < 0) return ledger;
+  put_count_and_size(ledger_size_at, places.dated, ledger);
+  at += ledger;
   at = put(at, traits.data, (size_t)traits.size);
   at = put(at, ids.data, (size_t)ids.size);
   seg_pack_orders(at, history.orders, history.order_count, false);
   at = put(at + history.order_count * SEG_ORDER_BYTES, history.active, (size_t)active);
-  return put(at, history.engaged, (size_t)engaged);
+  return put(at, history.engaged, (size_t)engaged) - begin;
 }
 
 int64_t seg_table_encode(seg_table *table, const seg_columns *columns, const seg_names *names, const int64_t *rows,
@@ -153,16 +165,15 @@ int64_t seg_table_encode(seg_table *table, const seg_columns *columns, const seg
   for (int64_t i = 0; i < n; i++) {
     if (rows[i] < 0 || rows[i] >= table->count) return SEG_OUT_OF_RANGE;
     if (!can_be_said(columns, seg_others_of(table, rows[i]))) return SEG_OUT_OF_RANGE;
-    const int64_t ledger = put_ledger(table, rows[i], NULL, 0);
-    if (ledger < 0) return ledger;
-    const int64_t room = room_for(table, columns, rows[i], ledger);
+    const int64_t room = room_for(table, columns, rows[i]);
     if (!out) {
       total += room;
       continue;
     }
     if (i + AHEAD < n) seg_table_prefetch(table, columns, rows[i + AHEAD]);
     if (room > capacity - total) return SEG_NO_ROOM;
-    sizes[i] = encode_row(table, columns, names, rows[i], ledger, out + total) - (out + total);
+    sizes[i] = encode_row(table, columns, names, rows[i], out + total);
+    if (sizes[i] < 0) return sizes[i];
     total += sizes[i];
   }
   return total;

@@ -311,6 +311,7 @@ static int32_t put_row(seg_table *table, const seg_columns *columns, const seg_n
   seg_blob_give(&table->traits, seg_slot_traits(slot));
   seg_set_ledger(slot, made.ledger);
   seg_set_traits(slot, made.traits);
+  if (!table->has_statements) table->has_statements = seg_traits_have_statements(row->traits);
   put_columns(columns, names, number, row);
   if (made.others) {
     memcpy(made.others->entries, row->entries, (size_t)entries * sizeof *row->entries);

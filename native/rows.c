@@ -144,15 +144,11 @@ void seg_table_prefetch(seg_table *table, const seg_columns *columns, int64_t ro
   const seg_slot *slot = &table->slots[row];
   __builtin_prefetch(&columns->activity[row]);
   __builtin_prefetch((const uint8_t *)&columns->activity[row] + 64);
-  if (slot->ids_class) {
-    const uint8_t *ids = seg_blob_of(&table->ids_of_events, seg_slot_ids(slot)).data;
-    __builtin_prefetch(ids);
-    __builtin_prefetch(ids + 64);
-  }
+  seg_blob_prefetch(&table->ids_of_events, seg_slot_ids(slot));
   if (slot->orders) __builtin_prefetch(seg_pool_at(seg_order_pool(table, slot), slot->orders_at));
   if (slot->active_words + slot->engaged_words)
     __builtin_prefetch(seg_pool_at(seg_day_pool(table, slot), slot->days_at));
-  if (slot->ledger_class) __builtin_prefetch(seg_blob_of(&table->ledgers, seg_slot_ledger(slot)).data);
+  seg_blob_prefetch(&table->ledgers, seg_slot_ledger(slot));
 }
 
 /* --- what lies beside the numbers --- */
@@ -185,8 +181,11 @@ int32_t seg_table_put_traits(seg_table *table, int64_t row, seg_bytes traits) {
   seg_blob blob = seg_slot_traits(&table->slots[row]);
   if (!seg_blob_replace(&table->traits, &blob, traits)) return SEG_NO_MEMORY;
   seg_set_traits(&table->slots[row], blob);
+  if (!table->has_statements) table->has_statements = seg_traits_have_statements(traits);
   return SEG_OK;
 }
+
+bool seg_table_has_statements(const seg_table *table) { return table->has_statements; }
 
 int64_t seg_table_ids(const seg_table *table, const int64_t *rows, int64_t n, uint8_t *out, int64_t capacity,
                       int64_t *sizes) {
@@ -261,6 +260,11 @@ static void fill_columns(const seg_columns *columns, int64_t row) {
   columns->rules_outdated[row] = 0;
   for (int64_t r = 0; r < columns->ruled; r++) columns->places[r * columns->capacity + row] = (seg_place){0};
   for (int64_t k = 0; k < columns->since; k++) columns->since_ms[k * columns->capacity + row] = SEG_NO_TIME;
+}
+
+void seg_renew_row(seg_table *table, const seg_columns *columns, int64_t row) {
+  seg_put_others(table, row, NULL);
+  fill_columns(columns, row);
 }
 
 int64_t seg_table_insert(seg_table *table, const seg_columns *columns, const uint8_t *id, size_t size, uint64_t hash) {

@@ -6,6 +6,7 @@
  *     mathematics    the few functions of libm that results depend on, the same bits on every processor and libc
  *     scan           bytes → events; accepts only the common form, leaves the rest to the readers in Python
  *     lines          where lines of text lie, and copies of them with their numbers
+ *     ordering       whether lines are in order of time, and which of one instant comes first
  *     batches        Kafka's record batches, in and out
  *     placement      customer → partition
  *     rows           the table of customers: ids, what their events are known again by, orders and days; its encoding
@@ -55,9 +56,21 @@ typedef enum seg_status {
 /* --- records that Python and C share; stream_app/native/structures.py names each field once, sizes are compared at
  * load. Padding is named. --- */
 
-/* Causes; the first three and the last two are kinds of events, too. A profile says what a customer is, and a merge that
- * two are one; neither is an act. */
-enum { SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_LAPSE, SEG_MODEL, SEG_DEFINITION, SEG_PROFILE, SEG_MERGE };
+/* Causes; the first three and those from SEG_PROFILE on are kinds of events, too. A profile says what a customer is, a
+ * merge that two are one, a consent what the customer has agreed to, and an erasure that it is to be forgotten; none of
+ * these is an act. */
+enum {
+  SEG_PURCHASE,
+  SEG_REFUND,
+  SEG_ENGAGEMENT,
+  SEG_LAPSE,
+  SEG_MODEL,
+  SEG_DEFINITION,
+  SEG_PROFILE,
+  SEG_MERGE,
+  SEG_CONSENT,
+  SEG_ERASURE
+};
 enum { SEG_ENTERED, SEG_MOVED, SEG_LAPSED, SEG_RETURNED, SEG_LEFT };                     /* changes */
 enum { SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED, SEG_REJECTED };                              /* what a record is */
 
@@ -79,7 +92,7 @@ typedef struct seg_event {
   uint16_t customer_size;  /* bytes */
   uint16_t event_id_size;
   uint16_t type_size;
-  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT, SEG_PROFILE or SEG_MERGE, see joining.c */
+  uint8_t kind;            /* SEG_PURCHASE, SEG_REFUND, SEG_ENGAGEMENT or SEG_PROFILE ... SEG_ERASURE, see barring.c */
   uint8_t status;          /* SEG_EVENT, SEG_DOUBTED, SEG_SKIPPED or SEG_REJECTED */
   uint16_t source;         /* number of its file or topic */
   uint16_t kept_size;
@@ -110,7 +123,7 @@ typedef struct seg_move {
   int64_t before_ms;       /* the instant that `before` is compared at */
   int64_t next_at_ms;      /* when silence moves the customer next, SEG_NEVER for never */
   int32_t segmentation;    /* index among all */
-  int32_t cause;           /* SEG_PURCHASE ... SEG_MERGE */
+  int32_t cause;           /* SEG_PURCHASE ... SEG_ERASURE */
   int32_t change;          /* SEG_ENTERED ... SEG_LEFT */
   int32_t sequence;        /* from 1 */
   int32_t from_code;       /* 0 for none */
@@ -118,7 +131,9 @@ typedef struct seg_move {
   int32_t next_target;     /* likewise, of the move at next_at_ms */
   int32_t is_own;          /* whether the state after an event was assessed */
   int64_t facts_at;        /* rules: where in the step's facts those of the move begin */
-  int32_t fact_count, reserved;
+  int32_t fact_count;
+  uint16_t consents;       /* what the customer agrees to: of purpose p, bit 2p for whether it is told, 2p + 1 for whether it does */
+  int16_t is_barred;       /* whether the customer leaves because it is not to be known any more, see barring.c */
   seg_activity before, after;
 } seg_move;
 
@@ -172,7 +187,7 @@ typedef struct seg_word {
   int32_t size;
   int32_t kind; /* of events, or SEG_CANCELLATION: a refund that says SEG_CANCELS */
 } seg_word;
-#define SEG_CANCELLATION 8
+#define SEG_CANCELLATION 32
 
 typedef struct seg_currency {
   int64_t limit_minor;            /* largest amount, >= 0 */
@@ -245,6 +260,22 @@ SEG_API int64_t seg_split_lines(const uint8_t *buffer, int64_t size, int64_t *li
  * more than `longest` bytes or an odd number of `quote`, which is 0 if that does not matter, or if numbers end. */
 SEG_API int64_t seg_number_lines(const uint8_t *buffer, int64_t size, int64_t first, uint8_t mark, uint8_t quote,
                                  int64_t longest, uint8_t *out, int64_t capacity);
+
+/* --- the order of lines, see ordering.c --- */
+
+enum { SEG_LINES_FALLING = 1, SEG_LINES_UNCOMMON = 2 };
+
+/* Whether the whole lines of a block are in order of time: SEG_OK if each has `mark` once, 24 bytes that end with `Z`
+ * behind it, and none of these are less than those before; SEG_LINES_FALLING if some are; SEG_LINES_UNCOMMON if not all
+ * are of that form. `edges` has where the first and the last of them begin; -1 if there is none. `mark_size` > 0. */
+SEG_API int32_t seg_lines_in_order(const uint8_t *buffer, int64_t size, const uint8_t *mark, int64_t mark_size,
+                                   int64_t *edges);
+
+/* Puts records of one instant, which follow one another, in the order of their lines' bytes, equal ones as they come;
+ * offsets stay where they are, and so does what has no time. SEG_OK, SEG_NO_MEMORY, or SEG_OUT_OF_RANGE if a line does
+ * not lie in the buffer. */
+SEG_API int32_t seg_order_instants(seg_event *records, int64_t n, const uint8_t *buffer, int64_t size,
+                                   const int64_t *line_at, const int64_t *line_size);
 
 /* --- mathematics: the same bits everywhere; results of these are what rows and moves are made of --- */
 
@@ -601,7 +632,11 @@ SEG_API int32_t seg_program_explain(const seg_program *program, int32_t r, const
 #define SEG_TRAIT_LIMIT 128        /* traits a customer has */
 #define SEG_TRAIT_VALUE_MAX 4096   /* bytes of a value; a longer one counts as none */
 #define SEG_TRAIT_HEADER_BYTES 12
-#define SEG_TRAITS_MAX (SEG_TRAIT_LIMIT * (SEG_TRAIT_HEADER_BYTES + 255 + SEG_TRAIT_VALUE_MAX))
+#define SEG_STATEMENT_LIMIT 16     /* of those, statements on consent: traits of reserved names, which are counted apart */
+#define SEG_PURPOSES_MAX 8         /* of consent */
+#define SEG_STATEMENTS "consent."  /* so their names begin; of equal instants the lesser kind of value stays */
+#define SEG_TRAITS_MAX \
+  ((SEG_TRAIT_LIMIT + SEG_STATEMENT_LIMIT) * (SEG_TRAIT_HEADER_BYTES + 255 + SEG_TRAIT_VALUE_MAX))
 typedef struct seg_traits {
   int64_t size;
   uint8_t data[SEG_TRAITS_MAX];
@@ -613,6 +648,17 @@ int32_t seg_traits_take(seg_traits *traits, seg_bytes kept, int64_t observed_ms)
 void seg_traits_merge(seg_traits *traits, seg_bytes from);
 /* Whether bytes are traits, as seg_traits_take leaves them. */
 bool seg_traits_are_whole(seg_bytes traits);
+/* Forgets all but statements on consent. */
+void seg_traits_keep_statements(seg_traits *traits);
+/* Whether there is a statement on consent. */
+bool seg_traits_have_statements(seg_bytes traits);
+/* What is known of a trait: its kind, -1 for nothing at all. */
+typedef struct seg_trait_seen {
+  int64_t observed_ms;
+  seg_bytes value;
+  int32_t kind;
+} seg_trait_seen;
+seg_trait_seen seg_traits_seen(seg_bytes traits, const char *name, int32_t name_size);
 
 /* --- rows: the table of customers --- */
 
@@ -715,12 +761,21 @@ int32_t seg_merge_rows(seg_table *table, const seg_columns *columns, const seg_p
 /* The same with room of its own. For tests. */
 SEG_API int32_t seg_table_merge(seg_table *table, const seg_columns *columns, const seg_program *program, int64_t into,
                                 int64_t from);
-/* Leaves a row with its memberships alone: its customer goes by another id. SEG_OK or SEG_NO_MEMORY. */
-int32_t seg_end_row(seg_table *table, const seg_columns *columns, int64_t row);
 /* What a merge says in place of an amount: which of both rows are here. */
 enum { SEG_JOINS, SEG_HANDS_OVER, SEG_TAKES_OVER };
-/* In place of a row's first instant: its customer goes by another id, and nobody is left here to be asked. */
+/* In place of a row's first instant: nobody is left here to be asked. The customer goes by another id; or has not agreed
+ * to be known (barring.c): statements on consent are all there is of it; or has been erased, and the row is to be removed
+ * when the step has been written. */
 #define SEG_MERGED_MS (SEG_NEVER + 1)
+#define SEG_BARRED_MS (SEG_NEVER + 2)
+#define SEG_ERASED_MS (SEG_NEVER + 3)
+/* Leaves of a row its memberships, and the statements on consent where they are to be kept. SEG_OK or SEG_NO_MEMORY. */
+int32_t seg_clear_row(seg_table *table, const seg_columns *columns, int64_t row, int64_t instead_of_first_ms,
+                      seg_bytes statements);
+/* Makes a row as new, memberships and all. */
+void seg_renew_row(seg_table *table, const seg_columns *columns, int64_t row);
+/* Whether any row has had a statement on consent. */
+bool seg_table_has_statements(const seg_table *table);
 
 /* Takes kept fields over as the traits of n rows; of each, whether anything changed. For tests. */
 SEG_API int32_t seg_table_take_traits(seg_table *table, int64_t n, const int64_t *rows, const seg_bytes *kept,
@@ -815,7 +870,7 @@ typedef struct seg_notice {
   int64_t lead_ms;       /* as configured: so long before it is told; whole seconds, > 0 */
   int64_t next_at_ms;    /* when silence moves the customer next, SEG_NEVER for never */
   int32_t segmentation;  /* index among all */
-  int32_t cause;         /* SEG_PURCHASE ... SEG_MERGE; SEG_LAPSE where time has come near */
+  int32_t cause;         /* SEG_PURCHASE ... SEG_ERASURE; SEG_LAPSE where time has come near */
   int32_t sequence;      /* from 1, of the notices of customer and segmentation */
   int32_t code;          /* the segment that it is about */
   int32_t target;        /* index of the roster, SEG_NOWHERE for nowhere: where it leads, or would have led */
@@ -853,6 +908,11 @@ typedef struct seg_step {
   int64_t warning_count;
   const int32_t *numbers;       /* [m + r]: index among all segmentations, of those of the columns and then of rules */
   const int64_t *watermarks_ms; /* of each event, how far time has come with it; NULL to take each at its word */
+  const uint8_t *purposes;      /* each: size (u8), name; SEG_PURPOSES_MAX at most, the first is the segmentation */
+  int64_t purposes_size;
+  const uint8_t *jurisdictions; /* each: size (u8), bits of the purposes that it speaks of and that opt in, text */
+  int64_t jurisdictions_size;
+  int64_t opts_in;              /* bits of the purposes that nobody agrees to of whom nothing is said; see barring.c */
   /* in and out */
   seg_clock clock;
   /* out; the arrays are the workspace's and stand until its next step */
@@ -869,6 +929,9 @@ typedef struct seg_step {
   int64_t too_old; /* of the duplicates: what was said of orders of which only the id is left */
   const int64_t *owners; /* of each refund without a customer, the row that it was folded into; -1: none, for nothing */
   int64_t owner_count;
+  const int64_t *unwanted; /* indices of the events that were not folded, as their customers have not agreed to it */
+  int64_t unwanted_count;
+  int64_t erasures;     /* events that erased somebody: rows of SEG_ERASED_MS are among the changed ones, and to be removed */
 } seg_step;
 
 /* When silence first moves the customers of n rows, from a first one on, in segmentation by rules r; see seg_silence. */
@@ -974,6 +1037,7 @@ typedef struct seg_description {
   int64_t presentation_count;
   int64_t partition;       /* of the events' positions */
   seg_texts source;        /* one text: who publishes, as headers say it; no text for no headers */
+  seg_texts purposes;      /* names of the purposes of consent as JSON strings */
   const seg_notice *notices; /* of seg_describe_notices, in place of moves; `customers` are theirs then */
   int64_t notice_count;
   /* out; `described` is Python's, [move_count]; the texts are the describer's and stand until it is asked again */

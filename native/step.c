@@ -52,6 +52,7 @@ void seg_workspace_free(seg_workspace *w) {
   free(w->wanted);
   free(w->holders);
   free(w->owners);
+  free(w->unwanted);
   free(w);
 }
 
@@ -182,29 +183,34 @@ static int32_t take_traits(seg_run *run, const seg_event *event, int64_t row, bo
 
 static bool lies_within(const seg_step *step, const seg_event *event) {
   const uint64_t size = (uint64_t)event->customer_size + event->event_id_size + event->type_size + event->kept_size;
-  const bool is_known = event->kind <= SEG_ENGAGEMENT || event->kind == SEG_PROFILE || event->kind == SEG_MERGE;
+  const bool is_known = event->kind <= SEG_ENGAGEMENT || (event->kind >= SEG_PROFILE && event->kind <= SEG_ERASURE);
   return is_known && event->text_at + size <= (uint64_t)step->texts_size;
+}
+
+int64_t seg_known_row(const seg_run *run, int64_t index) {
+  const seg_event *event = &run->step->events[index];
+  if (seg_is_unnamed(event)) return seg_row_of_order(run, event->order_digest);
+  const int64_t row = run->work->rows[index];
+  if (row >= 0) return row;
+  const uint8_t *id = run->step->texts + event->text_at;
+  return seg_table_find(run->table, id, event->customer_size, event->customer_hash);
 }
 
 int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new) {
   const seg_event *event = &run->step->events[index];
-  *is_new = false;
-  if (seg_is_unnamed(event)) return seg_row_of_order(run, event->order_digest);
+  const int64_t row = seg_known_row(run, index);
+  *is_new = row < 0 && !seg_is_unnamed(event);
+  if (!*is_new) return row;
   const uint8_t *id = run->step->texts + event->text_at;
-  int64_t row = run->work->rows[index];
-  if (row < 0) row = seg_table_find(run->table, id, event->customer_size, event->customer_hash);
-  *is_new = row < 0;
-  return *is_new ? seg_table_insert(run->table, run->columns, id, event->customer_size, event->customer_hash) : row;
+  return seg_table_insert(run->table, run->columns, id, event->customer_size, event->customer_hash);
 }
 
 /* Whoever says how far time comes with each event may not have taken this one at its word; one that does not say whose
  * it is says nothing of time. */
-static void count_event(seg_step *step, const seg_event *event, int64_t index) {
+static void pass_event(seg_step *step, const seg_event *event, int64_t index) {
   const int64_t said_ms = seg_is_unnamed(event) ? SEG_NO_TIME : event->at_ms;
   const int64_t reached_ms = step->watermarks_ms != NULL ? step->watermarks_ms[index] : said_ms;
   step->clock.watermark_ms = seg_latest(step->clock.watermark_ms, reached_ms);
-  if (event->at_ms < step->clock.watermark_ms) step->late++;
-  else step->applied++;
 }
 
 /* Notes whose an event is that does not say so. */
@@ -215,25 +221,54 @@ static int32_t note_owner(seg_workspace *work, const seg_event *event, int64_t r
   return SEG_OK;
 }
 
+static void count_event(seg_step *step, const seg_event *event, int64_t index) {
+  pass_event(step, event, index);
+  if (event->at_ms < step->clock.watermark_ms) step->late++;
+  else step->applied++;
+}
+
+/* Notes that an event is not folded, as nothing is to be known of its customer. */
+static int32_t leave_out(seg_run *run, const seg_event *event, int64_t index) {
+  seg_workspace *work = run->work;
+  pass_event(run->step, event, index);
+  if (!seg_reserve(&work->unwanted, &work->unwanted_room, work->unwanted_count + 1, sizeof(int64_t))) return SEG_NO_MEMORY;
+  work->unwanted[work->unwanted_count++] = index;
+  return seg_is_unnamed(event) ? note_owner(work, event, -1) : SEG_OK;
+}
+
+/* Takes in what is no act, and says more than what a customer is. */
+static int32_t take_statement(seg_run *run, int64_t index) {
+  const seg_event *event = &run->step->events[index];
+  count_event(run->step, event, index);
+  if (event->kind == SEG_MERGE) return seg_take_merge(run, index);
+  return event->kind == SEG_CONSENT ? seg_take_consent(run, index) : seg_take_erasure(run, index);
+}
+
 /* Takes one event in; what it leads to is asked at the end of its run. */
 static int32_t take_event(seg_run *run, int64_t index) {
   seg_step *step = run->step;
   const seg_event *event = &step->events[index];
   const bool is_profile = event->kind == SEG_PROFILE;
   if (!lies_within(step, event)) return SEG_OUT_OF_RANGE;
-  if (event->kind == SEG_MERGE) {
-    count_event(step, event, index);
-    return seg_take_merge(run, index);
-  }
+  if (event->kind >= SEG_MERGE) return take_statement(run, index);
   bool is_new, is_first, has_changed = true;
   seg_folded folded = {false, false};
-  const int64_t row = seg_find_row(run, index, &is_new);
+  const bool is_unnamed = seg_is_unnamed(event);
+  int64_t row = seg_known_row(run, index);
+  if (!(is_unnamed && row < 0) && seg_is_unwanted(run, event, row)) {
+    return leave_out(run, event, index);
+  }
+  if (row < 0) row = seg_find_row(run, index, &is_new);
   int32_t status = note_owner(run->work, event, row);
   if (status != SEG_OK || row < 0) return status;
   const int64_t part = seg_take_part(run, row, &is_first);
   if (part < 0) return SEG_NO_MEMORY;
   run->work->parts[part].has_events = true;
   seg_activity after = run->columns->activity[row];
+  if (after.first_at_ms == SEG_ERASED_MS) { /* somebody new of this id */
+    if ((status = seg_begin_again(run, &run->work->parts[part])) != SEG_OK) return status;
+    after.first_at_ms = SEG_NEVER;
+  }
   status = is_profile ? SEG_OK : seg_fold(run->table, row, &after, event, &folded);
   if (status < 0) return status;
   if (status == SEG_REPEATED || status == SEG_TOO_OLD) {
@@ -338,6 +373,7 @@ int32_t seg_end_instant(seg_run *run, int64_t number) {
   if (part->pending != number) return SEG_OK;
   part->pending = -1;
   int32_t status = pending->ends ? seg_leave_all(run, part, pending) : SEG_OK;
+  const bool is_barred = pending->ends && pending->is_barred;
   for (int64_t m = 0; !pending->ends && m < run->columns->segmentations; m++) {
     status = ask_act(run, part, m, pending, &moved);
     if (status != SEG_OK) return status;
@@ -346,6 +382,7 @@ int32_t seg_end_instant(seg_run *run, int64_t number) {
   if (status == SEG_OK && run->step->warning_count > 0) status = tell_ahead(run, part, pending);
   if (status != SEG_OK) return status;
   run->columns->closed_at_ms[part->row] = seg_latest(run->columns->closed_at_ms[part->row], pending->at_ms);
+  if (is_barred) seg_settle_bar(run, part, pending);
   return SEG_OK;
 }
 
@@ -482,7 +519,8 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
     }
   }
   work->noticed_count = work->told_count = work->part_count = work->pending_count = work->snapshots_size = work->fact_count = 0;
-  step->applied = step->late = step->duplicates = step->too_old = 0;
+  work->unwanted_count = 0;
+  step->applied = step->late = step->duplicates = step->too_old = step->erasures = 0;
   if (!make_room(work, columns, step)) return SEG_NO_MEMORY;
   int32_t status =
       seg_table_find_events(table, step->events, step->event_count, step->texts, step->texts_size, work->rows);
@@ -498,6 +536,8 @@ int32_t seg_take_step(seg_workspace *work, seg_table *table, const seg_columns *
   step->swept_customers = work->customers;
   step->owners = work->owners;
   step->owner_count = work->owner_count;
+  step->unwanted = work->unwanted;
+  step->unwanted_count = work->unwanted_count;
   if (step->sweep_count > 0 && step->last_row >= seg_table_count(table)) {
     step->clock.swept_at_ms = step->sweep_at_ms[step->sweep_count - 1];
   }

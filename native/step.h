@@ -1,5 +1,5 @@
 /* What the parts of a step know of each other: step.c (events, the end), passing.c (time, new versions), joining.c (two
- * ids are one customer's), moves.c (making moves, and their order). Nobody else looks in here. */
+ * ids are one customer's), barring.c (somebody is not to be known), moves.c (making moves, and their order). Nobody else looks in here. */
 #ifndef SEGMENTER_STEP_H
 #define SEGMENTER_STEP_H
 
@@ -32,7 +32,9 @@ typedef struct seg_pending {
   bool is_known;       /* whether there was any before */
   bool acts;           /* whether one of them is the customer's own act */
   bool in_session;     /* whether all of these only continue a session */
-  bool ends;           /* whether its customer goes by another id from now on */
+  bool ends;           /* whether its customer leaves all segments: it goes by another id, or is barred */
+  bool is_barred;      /* the latter: see barring.c */
+  bool erases;         /* whether nothing remains of it */
   bool is_sudden;      /* whether rules have to be evaluated whatever was touched: the customer is new */
   seg_touched touched;
 } seg_pending;
@@ -78,6 +80,8 @@ struct seg_workspace {
   seg_wanted *wanted;  /* in the order of their digests */
   seg_holder *holders;
   int64_t *owners;     /* of each unnamed record */
+  int64_t *unwanted;   /* indices of events */
+  int64_t unwanted_count, unwanted_room;
   int64_t wanted_count, wanted_room, holder_count, holders_room, owner_count, owners_room;
   int64_t noticed_count, noticed_room, notices_room;
   int64_t told_count, told_room, moves_room, fact_count, facts_room, part_count, parts_room, changed_room;
@@ -189,6 +193,8 @@ int64_t seg_next_notice_ms(const seg_run *run, int64_t row, int64_t after_ms);
 int64_t seg_take_part(seg_run *run, int64_t row, bool *is_first);
 /* Finds whose an event is; a new customer gets a row, and what is nobody's none, -1. */
 int64_t seg_find_row(seg_run *run, int64_t index, bool *is_new);
+/* The row of an event's customer, -1 if there is none yet. */
+int64_t seg_known_row(const seg_run *run, int64_t index);
 /* The open instant of a customer; where there is none, lets time pass up to its first event of a run, and keeps how it
  * stood before. NULL if that fails. */
 seg_pending *seg_open_instant(seg_run *run, int64_t part, int64_t at_ms, bool is_first, const seg_visit *visit,
@@ -200,6 +206,22 @@ int32_t seg_end_instant(seg_run *run, int64_t number);
 /* Takes in that two ids are one customer's; and lets the one that ends leave all segments. See joining.c. */
 int32_t seg_take_merge(seg_run *run, int64_t index);
 int32_t seg_leave_all(seg_run *run, seg_part *part, const seg_pending *pending);
+
+/* Who is not to be known; see barring.c. Takes in a statement on consent; or that a customer is to be forgotten. */
+int32_t seg_take_consent(seg_run *run, int64_t index);
+int32_t seg_take_erasure(seg_run *run, int64_t index);
+/* Whether an event is not to be folded, as its customer is not to be known, or was not by then. */
+bool seg_is_unwanted(const seg_run *run, const seg_event *event, int64_t row);
+/* Deletes what was folded of a customer whose instant is open, and has it leave all segments at its end. */
+int32_t seg_bar(seg_run *run, seg_pending *pending, int64_t index, bool erases);
+/* Bars a customer whose statements say so; lets one begin anew that was barred. */
+int32_t seg_follow_statements(seg_run *run, seg_pending *pending, int64_t index, bool was_barred);
+/* What is left of memberships once a barred customer has left them. */
+void seg_settle_bar(seg_run *run, const seg_part *part, const seg_pending *pending);
+/* Asks what an open instant has led to at whose end its customer would leave: it is somebody again. */
+int32_t seg_begin_again(seg_run *run, seg_part *part);
+/* What moves tell of the customer's consents, as seg_move has it. */
+uint16_t seg_consents_of(const seg_run *run, int64_t row);
 /* Notes a move that was made. */
 int32_t seg_note_move(seg_run *run, seg_part *part, seg_move *move);
 /* Hands moves and notices over in the order of the stream. */

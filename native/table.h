@@ -69,6 +69,7 @@ static inline const uint8_t *seg_arena_at(const seg_arena *arena, uint64_t place
 
 #define SEG_BLOB_CLASSES 29 /* blocks of the pools; beyond, each has memory of its own */
 enum { SEG_NO_BLOB = 0, SEG_LONG_BLOB = SEG_BLOB_CLASSES + 1 };
+enum { SEG_LINE_BYTES = 64, SEG_PREFETCHED_BYTES = 256 }; /* of a cache line; of a blob */
 
 /* Where a blob is; `class` is SEG_NO_BLOB for an empty one, which is nowhere. */
 typedef struct seg_blob {
@@ -93,6 +94,16 @@ void seg_blobs_init(seg_blobs *blobs);
 void seg_blobs_clear(seg_blobs *blobs);
 int64_t seg_blobs_bytes(const seg_blobs *blobs);
 seg_bytes seg_blob_of(const seg_blobs *blobs, seg_blob blob);
+/* How many bytes it has at most, without a look at them unless it has memory of its own. */
+int64_t seg_blob_room(const seg_blobs *blobs, seg_blob blob);
+/* Has a blob fetched into the cache. It is not looked at, as that would wait for it; what has memory of its own is left. */
+static inline void seg_blob_prefetch(const seg_blobs *blobs, seg_blob blob) {
+  if (blob.class == SEG_NO_BLOB || blob.class == SEG_LONG_BLOB) return;
+  const seg_pool *pool = &blobs->pools[blob.class - 1];
+  const uint8_t *block = seg_pool_at(pool, blob.at);
+  for (uint32_t at = 0; at < pool->block_bytes && at < SEG_PREFETCHED_BYTES; at += SEG_LINE_BYTES)
+    __builtin_prefetch(block + at);
+}
 /* Keeps a copy; whether there was memory. */
 bool seg_blob_keep(seg_blobs *blobs, seg_bytes data, seg_blob *out);
 void seg_blob_give(seg_blobs *blobs, seg_blob blob);
@@ -306,6 +317,7 @@ struct seg_table {
   seg_series series;
   seg_day_weights weights;
   seg_local_days *local_days; /* NULL where days are UTC's */
+  bool has_statements;        /* whether any row has had a statement on consent */
 };
 
 /* The day of the shop that an instant is of, counted from 1970-01-01. */

@@ -9,9 +9,11 @@
  * stays as an entry without a value, or a late value from before would come back. A customer has at most 128 traits, those
  * taken away included; beyond, the one that was observed longest ago is dropped, of equal instants the one of the first
  * name. That does not depend on the order of arrival either: instants of traits only grow, so a trait that has been
- * dropped is behind 128 others for good, unless it is observed anew, which tells all there is to know of it. A limit in
+ * dropped is behind 128 others for good, unless it is observed anew, which tells all there is to know of it. Statements on
+ * consent (names that begin with SEG_STATEMENTS) are traits of their own count, 16 at most, so that no trait displaces
+ * them; of those of equal instants the lesser kind stays: what was withdrawn is not granted at the same time. A limit in
  * bytes would not be like that (what has gone would fit again once another value is shorter), so each entry is limited:
- * a value of more than SEG_TRAIT_VALUE_MAX bytes counts as null, and 128 entries fit SEG_TRAITS_MAX.
+ * a value of more than SEG_TRAIT_VALUE_MAX bytes counts as null, and all entries fit SEG_TRAITS_MAX.
  *
  * Contract: traits are whole, as this file leaves them and rows are checked for; kept fields may be anything.
  *
@@ -76,15 +78,62 @@ static int32_t compare_names(const trait *one, const trait *other) {
   return compare(one->name, one->name_size, other->name, other->name_size);
 }
 
+static bool is_statement(const trait *t) {
+  const size_t size = sizeof SEG_STATEMENTS - 1;
+  return (size_t)t->name_size >= size && memcmp(t->name, SEG_STATEMENTS, size) == 0;
+}
+
+static int32_t limit_of(bool statements) { return statements ? SEG_STATEMENT_LIMIT : SEG_TRAIT_LIMIT; }
+
 bool seg_traits_are_whole(seg_bytes traits) {
   trait last = {0}, next;
-  int32_t count = 0;
-  for (int64_t at = 0, size; at < traits.size; at += size, last = next, count++) {
+  int32_t counts[2] = {0, 0};
+  for (int64_t at = 0, size; at < traits.size; at += size, last = next) {
     size = read_one(traits, at, HEADER, &next);
-    if (size == 0 || next.value_size > SEG_TRAIT_VALUE_MAX || count == SEG_TRAIT_LIMIT) return false;
-    if (count && compare_names(&last, &next) >= 0) return false;
+    if (size == 0 || next.value_size > SEG_TRAIT_VALUE_MAX) return false;
+    if (at && compare_names(&last, &next) >= 0) return false;
+    const bool states = is_statement(&next);
+    if (counts[states]++ == limit_of(states)) return false;
   }
   return true;
+}
+
+/* --- statements on consent --- */
+
+bool seg_traits_have_statements(seg_bytes traits) {
+  const uint8_t *prefix = (const uint8_t *)SEG_STATEMENTS;
+  trait next;
+  for (int64_t at = 0, size; at < traits.size; at += size) {
+    size = read_one(traits, at, HEADER, &next);
+    if (size == 0) return false;
+    if (is_statement(&next)) return true;
+    if (compare(next.name, next.name_size, prefix, sizeof SEG_STATEMENTS - 1) > 0) return false;
+  }
+  return false;
+}
+
+seg_trait_seen seg_traits_seen(seg_bytes traits, const char *name, int32_t name_size) {
+  trait next;
+  for (int64_t at = 0, size; at < traits.size; at += size) {
+    size = read_one(traits, at, HEADER, &next);
+    const int32_t order = size ? compare(next.name, next.name_size, (const uint8_t *)name, name_size) : 1;
+    if (order > 0) break;
+    if (order == 0) return (seg_trait_seen){next.observed_ms, {next.value, next.value_size}, next.kind};
+  }
+  return (seg_trait_seen){SEG_NO_TIME, {NULL, 0}, -1};
+}
+
+void seg_traits_keep_statements(seg_traits *traits) {
+  int64_t kept = 0;
+  trait next;
+  for (int64_t at = 0, size; at < traits->size; at += size) {
+    size = read_one((seg_bytes){traits->data, traits->size}, at, HEADER, &next);
+    if (size == 0) break; /* not whole: never so */
+    if (!is_statement(&next)) continue;
+    memmove(traits->data + kept, traits->data + at, (size_t)size);
+    kept += size;
+  }
+  traits->size = kept;
 }
 
 /* --- taking over --- */
@@ -92,7 +141,7 @@ bool seg_traits_are_whole(seg_bytes traits) {
 /* Whether a value stays where another one is. */
 static bool outdoes(const trait *one, const trait *other) {
   if (one->observed_ms != other->observed_ms) return one->observed_ms > other->observed_ms;
-  if (one->kind != other->kind) return one->kind > other->kind;
+  if (one->kind != other->kind) return is_statement(one) ? one->kind < other->kind : one->kind > other->kind;
   return compare(one->value, one->value_size, other->value, other->value_size) > 0;
 }
 
@@ -114,15 +163,16 @@ static void splice(seg_traits *traits, int64_t at, int64_t old_size, const trait
 /* What there is of a trait, and what would be dropped for it. */
 typedef struct found {
   int64_t at, size;               /* where its entry is or would be; size 0 for none */
-  int64_t oldest_at, oldest_size; /* of all there are */
+  int64_t oldest_at, oldest_size; /* of all there are of its sort */
   trait own, oldest;
   int32_t count;
 } found;
 
 static found look_for(const seg_traits *traits, const trait *t) {
   found of = {.at = traits->size};
+  const bool states = is_statement(t);
   trait next;
-  for (int64_t at = 0, size; at < traits->size; at += size, of.count++) {
+  for (int64_t at = 0, size; at < traits->size; at += size) {
     size = read_one((seg_bytes){traits->data, traits->size}, at, HEADER, &next);
     if (size == 0) break; /* not whole: never so */
     const int32_t order = compare_names(&next, t);
@@ -131,7 +181,7 @@ static found look_for(const seg_traits *traits, const trait *t) {
       of.size = size;
       of.own = next;
     }
-    if (of.count && next.observed_ms >= of.oldest.observed_ms) continue;
+    if (is_statement(&next) != states || (of.count++ && next.observed_ms >= of.oldest.observed_ms)) continue;
     of.oldest_at = at;
     of.oldest_size = size;
     of.oldest = next;
@@ -146,7 +196,7 @@ static bool take_one(seg_traits *traits, const trait *t) {
     splice(traits, of.at, of.size, t);
     return true;
   }
-  if (of.count >= SEG_TRAIT_LIMIT) {
+  if (of.count >= limit_of(is_statement(t))) {
     if (t->observed_ms < of.oldest.observed_ms) return false;
     if (t->observed_ms == of.oldest.observed_ms && compare_names(t, &of.oldest) < 0) return false;
     splice(traits, of.oldest_at, of.oldest_size, NULL);

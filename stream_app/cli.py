@@ -69,6 +69,11 @@ COMMANDS: Final = {
         "Show which ids are one customer's, by the statements in files.",
         ("replay",),
     ),
+    "privacy": Entry(
+        "stream_app.commands.privacy:privacy",
+        "Erase customers, keep them out, and show what is held of them and what became of requests.",
+        KAFKA,
+    ),
     "produce": Entry(
         "stream_app.commands.produce:produce",
         "Send files of events to Kafka, merged by time, with the keys and partitions that workers expect.",

@@ -71,7 +71,7 @@ def table(tmp_path: Path) -> Path:
         (["--purchases", "absent.jsonl"], "absent.jsonl: cannot be read (No such file or directory)"),
         (["--purchases", "purchases.jsonl", "absent\n.jsonl"], "absent .jsonl: cannot be read"),
         (["--purchases", "."], "File '.' is a directory"),
-        (["purchases.jsonl"], "is of no source that is known"),
+        (["purchases.jsonl"], "fits no known source"),
         (["--purchase", "purchases.jsonl"], "No such option"),
         (["--purchases", "purchases.jsonl", "--config", "absent.toml"], "absent.toml: cannot be read"),
         (["--purchases", "purchases.jsonl", "--config", "purchases.jsonl"], "purchases.jsonl: not a TOML file"),

@@ -6,12 +6,18 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from pkgutil import iter_modules, resolve_name
 from typing import Final
 
+import click
+import grimp
 import pytest
 
+from stream_app import commands
 from stream_app.cli import COMMANDS
 from stream_app.commands.serve import FILES
 from stream_app.extras import MODULES, missing_extra
@@ -20,6 +26,8 @@ from tests.support.replays import ROOT
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ROLES: Final = ("worker", "view", "api", "webhooks", "replay")
 EXTRAS: Final = PROJECT["optional-dependencies"]
+FRAMES: Final = ("pandas", "polars", "pyarrow")
+"""Libraries of data frames, taken as they come: a caller who has none hands none over."""
 BASE_COMMANDS: Final = [name for name, entry in COMMANDS.items() if not entry.extras]
 WITHOUT: Final = """
 import sys
@@ -147,3 +155,70 @@ def test_module_that_no_extra_brings_is_a_bug_and_not_a_missing_extra() -> None:
 )
 def test_the_extra_that_a_command_wants_is_named_first(wanted: tuple[str, ...], named: str) -> None:
     assert named in str(missing_extra("aiokafka.errors", wanted, "it"))
+
+
+LATE: Final = (
+    ("stream_app.commands.serving", "stream_app.bootstrap.api", "with --serve alone"),
+    ("stream_app.commands.serving", "stream_app.adapters.service", "with --serve alone"),
+    ("stream_app.commands.serving", "uvloop", "with --serve alone"),
+    ("stream_app.adapters.kafka_security", "faust", "by workers alone"),
+)
+"""Imports inside functions that a command may do without: module, what it imports, and when."""
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    """All imports of the package, those inside functions, too, but for those of `LATE`; import-linter builds it."""
+    graph = grimp.build_graph("stream_app", include_external_packages=True, cache_dir=None)
+    for importer, imported, _ in LATE:
+        assert graph.direct_import_exists(importer=importer, imported=imported), (importer, imported)
+        graph.remove_import(importer=importer, imported=imported)
+    return graph
+
+
+def brought_by(extras: tuple[str, ...]) -> set[str]:
+    """Return the packages that are there whichever of some extras is installed."""
+    return set.intersection(*(locked(extra) for extra in extras or ROLES))
+
+
+def with_subcommands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for inner in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from with_subcommands(inner)
+
+
+def test_every_command_is_in_the_list_with_extras_that_there_are() -> None:
+    listed = [each for entry in COMMANDS.values() for each in with_subcommands(resolve_name(entry.place))]
+    for module in iter_modules(commands.__path__, f"{commands.__name__}."):
+        for name, value in vars(import_module(module.name)).items():
+            assert not isinstance(value, click.Command) or value in listed, (
+                f"{module.name}:{name} is a command that COMMANDS of stream_app/cli.py lacks: name its place, its "
+                "summary and the extras that bring what it imports"
+            )
+    for name, entry in COMMANDS.items():
+        assert set(entry.extras) <= set(ROLES), f"`segmenter {name}` names {entry.extras}, expected some of {ROLES}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_imports_nothing_that_its_extras_do_not_bring(name: str, imports: grimp.ImportGraph) -> None:
+    entry = COMMANDS[name]
+    place, brought, distributions = entry.place.partition(":")[0], brought_by(entry.extras), packages_distributions()
+    for module in sorted(imports.find_upstream_modules(place)):
+        if module.startswith("stream_app") or module in sys.stdlib_module_names:
+            continue
+        packages = {normalized(package) for package in distributions.get(module, [module])}
+        if packages & brought or module in FRAMES:
+            continue
+        way = " → ".join(imports.find_shortest_chain(importer=place, imported=module) or ())
+        extras = ", ".join(MODULES.get(module, ())) or f"none; add {module} to MODULES of stream_app/extras.py"
+        pytest.fail(
+            f"`segmenter {name}` imports {module}, which its extras {entry.extras or '(none)'} do not bring: name "
+            f"another in COMMANDS of stream_app/cli.py (those that bring it: {extras}), or import it in no module that "
+            f"the command needs. The way: {way}"
+        )
+
+
+def test_a_module_that_is_not_brought_is_found(imports: grimp.ImportGraph) -> None:
+    assert "river" in imports.find_upstream_modules("stream_app.commands.worker")
+    assert "river" not in brought_by(COMMANDS["view"].extras)
+    assert "redis" not in brought_by(COMMANDS["model"].extras), "only the view and the API bring it"

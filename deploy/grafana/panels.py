@@ -267,6 +267,31 @@ SERVING: Final = Row(
             "{{subscription}}",
         )._replace(limit=0, alerts=("SegmenterWebhookDead",)),
         graph(
+            "Privacy requests",
+            "Carried out and not compacted yet, and overdue ones; `segmenter privacy status` names them.",
+            "sum(segmenter_privacy_requests_open)",
+            "open",
+        ),
+        graph(
+            "Overdue privacy requests",
+            "Not finished by the deadline of their jurisdiction.",
+            "sum(segmenter_privacy_requests_overdue)",
+            "overdue",
+        )._replace(limit=0, alerts=("SegmenterErasureOverdue",)),
+        graph(
+            "Age of the oldest open privacy request",
+            "Absent while none is open.",
+            "time() - min(segmenter_privacy_oldest_open_timestamp_seconds)",
+            "oldest",
+            "s",
+        ),
+        graph(
+            "Customers kept out",
+            "Erased a while ago, or suppressed: their events are refused by a salted hash.",
+            "sum(segmenter_privacy_marks)",
+            "marks",
+        ),
+        graph(
             "Pending webhooks",
             "By subscription.",
             "sum by (subscription) (segmenter_webhook_pending_deliveries)",

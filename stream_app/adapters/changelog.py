@@ -1,6 +1,7 @@
-"""What a changelog partition holds beside customer rows: its position and the fences of its owners.
+"""What a changelog partition holds beside customer rows: its position, the fences of its owners, and marks.
 
-A row's key is the customer's id as UTF-8. The two other keys are not UTF-8, so no customer can have them.
+A row's key is the customer's id as UTF-8. The other keys begin with a byte that UTF-8 does not have, so no customer can
+have them. Marks say which customers are not to be known (`stream_app.core.marks`); their key has the hash, 8 bytes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,28 @@ from typing import Final
 import msgspec
 
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Mark
 from stream_app.core.partition import Clock
 from stream_app.core.row import FIRST_SEGMENTATION
 from stream_app.core.trust import Trust
 
 POSITION_KEY: Final = b"\xffposition"
 FENCE_KEY: Final = b"\xfffence"
+SALT_KEY: Final = b"\xffsalt"
+"""Of the secret that marks are hashed with; written before the first of them."""
+MARK_PREFIX: Final = b"\xffmark"
+RESERVED: Final = 0xFF
+"""The first byte of all these keys."""
+
+
+def mark_key(mark_hash: int) -> bytes:
+    """Return the key of a mark."""
+    return MARK_PREFIX + mark_hash.to_bytes(8, "big")
+
+
+def mark_hash_of(key: bytes) -> int:
+    """Return the hash in a mark's key."""
+    return int.from_bytes(key[len(MARK_PREFIX) :], "big")
 
 
 class PartitionPosition(msgspec.Struct, frozen=True):
@@ -78,5 +95,9 @@ class _WrittenPosition(PartitionPosition, frozen=True):
     model_version: int | None = None
 
 
+encode_mark: Final = msgspec.json.Encoder().encode
+"""Return a mark's value, JSON."""
+decode_mark: Final = msgspec.json.Decoder(Mark).decode
+"""Return what `encode_mark` wrote."""
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_WrittenPosition)

@@ -17,6 +17,8 @@ MODEL_MESSAGE_BYTES: Final = 8 * MEBIBYTE
 """Hundreds of times what a model of rules or of roles takes."""
 SAMPLE_RETENTION_MS: Final = 7 * DAY_MS
 """Samples are for the trainer, which needs only those of the newest tick."""
+BROKERS_SEGMENT_MS: Final = 7 * DAY_MS
+"""By default, a broker closes a segment of a topic after this long."""
 SMALLEST_CLOCK_TOLERANCE_MS: Final = 60 * SECOND_MS
 """A producer's clock may differ from the broker's by this much, however strictly the records' own times are checked."""
 SEGMENT_BYTES: Final = 64 * MEBIBYTE
@@ -127,11 +129,23 @@ def topic_specs(names: TopicNames, policy: TopicPolicy) -> tuple[TopicSpec, ...]
         spec(names.figures, policy.partitions, _compacted()),
         spec(names.dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),
         spec(names.webhook_dead_letters, policy.partitions, _kept_for(policy.dead_letter_retention_ms)),
+        spec(names.receipts, policy.partitions, _compacted()),
         spec(names.changelog, policy.partitions, changelog),
         spec(names.trainer_changelog, 1, changelog | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.models, 1, _compacted() | {"max.message.bytes": str(MODEL_MESSAGE_BYTES)}),
         spec(names.samples, 1, _kept_for(SAMPLE_RETENTION_MS) | {"max.message.bytes": str(SAMPLE_MESSAGE_BYTES)}),
     )
+
+
+def gone_after_ms(spec: TopicSpec) -> int:
+    """Return after how long a topic has nothing left of a record that a tombstone or its age has ended, at the longest.
+
+    Brokers look at segments that are closed alone. One is closed when it is full or by its age, `segment.ms`.
+    """
+    properties = spec.properties
+    segment_ms = int(properties.get("segment.ms", BROKERS_SEGMENT_MS))
+    kept_ms = int(properties.get("retention.ms", properties.get("max.compaction.lag.ms", 0)))
+    return kept_ms + segment_ms
 
 
 def _of_identities(
@@ -186,7 +200,8 @@ def _agrees(rule: Rule, asked: str, found: str | None, name: str) -> bool:
 
 
 def _kept_for(retention_ms: int) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+    # A segment is deleted as a whole, when its newest record is old enough: so it must not stay open for a week.
+    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms), "segment.ms": str(DAY_MS)}
 
 
 def _compacted() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stream_app.contracts.inputs.privacy_requests import PRIVACY_REQUESTS
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 
 
@@ -81,6 +82,15 @@ class TopicNames:
     @property
     def dead_letters(self) -> str:  # noqa: D102
         return self.prefix + "dead-letters"
+
+    @property
+    def receipts(self) -> str:  # noqa: D102
+        return self.prefix + "privacy-receipts"
+
+    @property
+    def privacy_requests(self) -> str:
+        """The input topic of requests, which are about customers and no events."""
+        return self.input_topic(PRIVACY_REQUESTS.topic)
 
     @property
     def webhook_dead_letters(self) -> str:  # noqa: D102

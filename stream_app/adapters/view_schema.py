@@ -6,27 +6,30 @@ explains it for those who read Redis themselves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 
-from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.readers import (
-    Cause,
-    DefinitionExplanation,
-    Explanation,
-    Holdout,
-    LearnedExplanation,
-    MigrationRecord,
-    RulesExplanation,
-)
+from stream_app.contracts.readers import MigrationRecord
 
 REASON_FIELD: Final = "?"
 """Before a segmentation's name in a customer's hash: why it is in its segment. Without it: that it is."""
-FORM: Final = b"2"
-"""Of a generation as a whole: the view rebuilds one of another form. Since 2 it has histories, and days of flows."""
+FORM: Final = b"3"
+"""Of a generation as a whole: the view rebuilds one of another form. Since 2 it has histories, and days of flows; since
+3 the money of flows, refused records, and buyers."""
 FLOW_SEPARATOR: Final = ">"
+MONEY_UNITS: Final = 10_000
+"""To a major unit of the base currency, in the money of flows: no currency has smaller ones."""
+UNKNOWN_MONEY: Final = "?"
+"""Before the field of a flow: how many of its moves do not say what the customers had brought."""
+REFUSED_DAYS: Final = 90
+"""So long refused records are counted, as `dead-letters` keeps them by default."""
+REFUSED_EXAMPLES: Final = 5
+"""The newest of each reason that are kept."""
+REFUSED_CHARACTERS: Final = 300
+"""Of the message of each."""
 NO_SEGMENT: Final = "-"
 """Stands for none where a segment's id would be."""
 
@@ -62,6 +65,20 @@ class ViewKeys:
     def feed_position(self) -> str:
         """Hash: partition to the offset that comes next in the feed."""
         return self.prefix + "feed:position"
+
+    def signed_out(self, number: str) -> str:
+        """Text without content: a session of the console has ended. The API writes it; it expires after the session."""
+        return f"{self.prefix}console:signed-out:{number}"
+
+    @property
+    def actions(self) -> str:
+        """Hash: `segmentation/segment` to what somebody has said to do with its customers. The API writes it."""
+        return self.prefix + "console:actions"
+
+    @property
+    def forgotten(self) -> str:
+        """Sorted set: customer who was erased by the instant (ms) of that, until the feed has nothing of it either."""
+        return self.prefix + "forgotten"
 
     def of(self, generation: str) -> str:
         """Return the prefix of all keys of a generation."""
@@ -99,6 +116,22 @@ class ViewKeys:
         """Hash: `from>to>cause>change` to the number of migrations that became true on a day of the shop."""
         return f"{self.of(generation)}f:{segmentation}:{day}"
 
+    def flow_money(self, generation: str, segmentation: str, day: str) -> str:
+        """Hash: the same fields to what those customers had brought before, see `MONEY_UNITS` and `UNKNOWN_MONEY`."""
+        return f"{self.of(generation)}v:{segmentation}:{day}"
+
+    def refused(self, generation: str, day: str) -> str:
+        """Hash: reason to the records that were refused for it on a day of the shop; it goes after `REFUSED_DAYS`."""
+        return f"{self.of(generation)}r:{day}"
+
+    def refused_examples(self, generation: str, reason: str) -> str:
+        """List: the newest records that were refused for a reason (`RefusedExample`), the last one first."""
+        return f"{self.of(generation)}x:{reason}"
+
+    def buyers(self, generation: str) -> str:
+        """Hash: partition to its newest sample of customers with what they have brought, see `Buyers`."""
+        return self.of(generation) + "buyers"
+
     def flow_days(self, generation: str, segmentation: str) -> str:
         """Set: the days that there are flows of."""
         return f"{self.of(generation)}d:{segmentation}"
@@ -124,7 +157,8 @@ class MembershipValue(NamedTuple):
     """A membership in a customer's hash: `sequence segment since_ms model_version as_of_ms next_at_ms next_segment`.
 
     The last two are left out if silence moves the customer no more; the last one is `-` if it leaves the segmentation.
-    In this form it stays below the 64 bytes up to which Redis packs a small hash by default.
+    In this form it stays below the 64 bytes up to which Redis packs a small hash by default. Consents that are
+    published follow `as_of_ms` and a slash: `+email,-advertising`.
     """
 
     sequence: int
@@ -134,16 +168,20 @@ class MembershipValue(NamedTuple):
     as_of_ms: int
     next_at_ms: int | None = None
     next_segment: str | None = None
+    consents: Mapping[str, bool] | None = None
 
     def encode(self) -> str:
         """Return the value."""
         told = f"{self.sequence} {self.segment} {self.since_ms} {self.model_version} {self.as_of_ms}"
+        if self.consents:
+            told += "/" + ",".join(("+" if agrees else "-") + purpose for purpose, agrees in self.consents.items())
         return told if self.next_at_ms is None else f"{told} {next_text(self.next_at_ms, self.next_segment)}"
 
     @classmethod
     def decode(cls, value: bytes) -> MembershipValue:
         """Parse a value."""
-        sequence, segment, since_ms, model_version, as_of_ms, *following = value.decode().split()
+        sequence, segment, since_ms, model_version, as_of, *following = value.decode().split()
+        as_of_ms, _, told = as_of.partition("/")
         at_ms, target = following or (None, NO_SEGMENT)
         return cls(
             int(sequence),
@@ -153,6 +191,7 @@ class MembershipValue(NamedTuple):
             int(as_of_ms),
             None if at_ms is None else int(at_ms),
             None if target == NO_SEGMENT else target,
+            {each[1:]: each[0] == "+" for each in told.split(",")} if told else None,
         )
 
 
@@ -177,6 +216,42 @@ class FollowerCondition(msgspec.Struct, frozen=True, gc=False):
     lag_records: dict[str, int]
 
 
+class RefusedExample(msgspec.Struct, array_like=True, gc=False):
+    """A record that was refused: when, where it was read, the field at fault, and what is wrong."""
+
+    at_ms: int
+    topic: str
+    partition: int
+    offset: int
+    field: str
+    message: str
+
+
+class Buyers(msgspec.Struct, array_like=True, gc=False):
+    """Customers of a partition, drawn by chance, and what they had brought: a column each.
+
+    Attributes
+    ----------
+    as_of_ms
+        When they were drawn.
+    population
+        From how many.
+    ids
+        Of customers.
+    orders, revenue_minor
+        In all their time.
+    ordered_at_ms
+        When they ordered last; of those without an order it says nothing.
+    """
+
+    as_of_ms: int
+    population: int
+    ids: list[str]
+    orders: list[int]
+    revenue_minor: list[int]
+    ordered_at_ms: list[int]
+
+
 class TotalsValue(NamedTuple):
     """What all members of a segmentation in a partition have done: `customers purchases revenue_minor`."""
 
@@ -197,136 +272,6 @@ class TotalsValue(NamedTuple):
 def next_text(at_ms: int, segment: str | None) -> str:
     """Return how a membership's value ends where silence moves the customer."""
     return f"{at_ms} {segment or NO_SEGMENT}"
-
-
-class PackedFigures(msgspec.Struct, array_like=True, gc=False):
-    """`Figures` without names; the same below."""
-
-    recency_days: float
-    tenure_days: float
-    usual_gap_days: float
-    probability_active: float
-    orders: int | None
-    order_recency_days: float | None
-    order_tenure_days: float | None
-    order_interval_days: float | None
-    order_value: float | None
-    engagement_recency_days: float | None
-    engagement_interval_days: float | None
-
-
-class PackedLearned(msgspec.Struct, array_like=True, gc=False, tag="role"):
-    """`LearnedExplanation`."""
-
-    before: PackedFigures | None
-    after: PackedFigures
-    margin: float | None
-    sentence: str
-    decisive: str | None
-    statement: str | None
-
-
-class PackedCondition(msgspec.Struct, array_like=True, gc=False):
-    """`Condition`."""
-
-    condition: str
-    before: float | None
-    after: float | None
-    held: bool | None
-    holds: bool
-
-
-class PackedRules(msgspec.Struct, array_like=True, gc=False, tag="conditions"):
-    """`RulesExplanation`."""
-
-    sentence: str
-    conditions: tuple[PackedCondition, ...]
-
-
-class PackedDefinition(msgspec.Struct, array_like=True, gc=False, tag="definition"):
-    """`DefinitionExplanation`."""
-
-    sentence: str
-
-
-PackedExplanation = PackedLearned | PackedRules | PackedDefinition
-_PACKED: Final[dict[type, type[PackedExplanation]]] = {
-    LearnedExplanation: PackedLearned,
-    RulesExplanation: PackedRules,
-    DefinitionExplanation: PackedDefinition,
-}
-_UNPACKED: Final[dict[type, type[Explanation]]] = {
-    PackedLearned: LearnedExplanation,
-    PackedRules: RulesExplanation,
-    PackedDefinition: DefinitionExplanation,
-}
-
-
-class Reason(msgspec.Struct, array_like=True, gc=False):
-    """Why a customer is in its segment, as JSON arrays without names; the sequence comes first, for the script."""
-
-    sequence: int
-    from_segment: str | None
-    change: str
-    cause: str
-    event_id: str | None
-    bucket: int
-    held_out: bool
-    packed: PackedExplanation
-    direction: str | None = None
-
-    @classmethod
-    def of(cls, migration: MigrationRecord) -> Reason:
-        """Return the reason that a migration gives."""
-        explanation, cause, holdout = migration.explanation, migration.cause, migration.holdout
-        return cls(
-            migration.sequence,
-            None if migration.from_segment is None else migration.from_segment.id,
-            migration.change,
-            cause.kind,
-            cause.event_id,
-            holdout.bucket,
-            holdout.held_out,
-            msgspec.convert(explanation, _PACKED[type(explanation)], from_attributes=True),
-            migration.direction,
-        )
-
-    def explanation(self) -> Explanation:
-        """Return it as the migration had it."""
-        return msgspec.convert(self.packed, _UNPACKED[type(self.packed)], from_attributes=True)
-
-    def holdout(self) -> Holdout:
-        """Return it as the migration had it."""
-        return Holdout(self.bucket, self.held_out)
-
-    def cause_of(self) -> Cause:
-        """Return the cause, without the position of its event."""
-        return Cause(self.cause, self.event_id, None)
-
-
-class PastMove(msgspec.Struct, array_like=True, gc=False):
-    """A migration in a customer's history; the reason comes last, for the script."""
-
-    segmentation: str
-    to_segment: str | None
-    effective_ms: int
-    decided_ms: int
-    model_version: int
-    merged_into: str | None
-    reason: Reason
-
-
-def past_move_head(migration: MigrationRecord) -> tuple[str, str | None, int, int, int, str | None]:
-    """Return a `PastMove` but for the reason."""
-    target = migration.to_segment
-    return (
-        migration.segmentation,
-        None if target is None else target.id,
-        parse_instant(migration.effective_at),
-        parse_instant(migration.decided_at),
-        migration.model_version,
-        migration.merged_into,
-    )
 
 
 def path_ends(path: str) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import math
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,8 +35,10 @@ READ_SEGMENTS: Final = "read:segments"
 STREAM_MIGRATIONS: Final = "stream:migrations"
 DECIDE_MODELS: Final = "decide:models"
 """Approve and reject models in the console."""
+EDIT_ACTIONS: Final = "edit:actions"
+"""Say what to do with a segment's customers."""
 READING: Final = (READ_CUSTOMERS, READ_SEGMENTS, STREAM_MIGRATIONS)
-SCOPES: Final = (*READING, DECIDE_MODELS)
+SCOPES: Final = (*READING, DECIDE_MODELS, EDIT_ACTIONS)
 TOKEN_PREFIX: Final = "segmenter_"
 """Lets scanners for leaked secrets recognise one."""
 TOKEN_BYTES: Final = 32
@@ -79,12 +81,12 @@ class Client:
 
 ANYBODY: Final = Client("anybody", "", frozenset(SCOPES))
 
-Credential = Callable[[Scope], Client | None]
+Credential = Callable[[Scope], Awaitable[Client | None]]
 """Returns the caller that a request names by one kind of credential, None where it has none of that kind; raises
 `Problem` for one that is wrong."""
 
 
-def anybody(scope: Scope) -> Client:
+async def anybody(scope: Scope) -> Client:
     """Let everybody on this machine in: a credential that each request has.
 
     A page from elsewhere, whose name its owner makes stand for this machine (DNS rebinding), asks by that name.
@@ -134,7 +136,7 @@ class BearerTokens:
                 found = client
         return found
 
-    def __call__(self, scope: Scope) -> Client | None:
+    async def __call__(self, scope: Scope) -> Client | None:
         """See `Credential`."""
         authorization = header_of(scope, b"authorization")
         if not authorization:
@@ -189,7 +191,7 @@ class AccessMiddleware:
             return
         state = scope["state"]
         try:
-            client = self._identify(scope)
+            client = await self._identify(scope)
         except Problem as problem:
             await problem.response(state)(scope, receive, send)
             return
@@ -208,9 +210,9 @@ class AccessMiddleware:
         else:
             await self._app(scope, receive, send_limits)
 
-    def _identify(self, scope: Scope) -> Client:
+    async def _identify(self, scope: Scope) -> Client:
         for credential in self._credentials:
-            client = credential(scope)
+            client = await credential(scope)
             if client is not None:
                 return client
         raise Problem(TOKEN_MISSING, TOKEN_MISSING.example, {"WWW-Authenticate": CHALLENGE})

@@ -17,10 +17,12 @@ from stream_app.api.access import OPEN_PATHS, OPEN_PREFIXES, AccessMiddleware, B
 from stream_app.api.compression import CompressionMiddleware
 from stream_app.api.console import Console
 from stream_app.api.customers import customer_routes
+from stream_app.api.editing import editing_routes
 from stream_app.api.exchange import ExchangeMiddleware
 from stream_app.api.openapi import describe
 from stream_app.api.problems import install_problems
 from stream_app.api.quotas import Quotas
+from stream_app.api.readiness import StoreReadiness
 from stream_app.api.reference import reference_routes
 from stream_app.api.routing import encode, json_response
 from stream_app.api.segments import segment_routes
@@ -31,7 +33,7 @@ from stream_app.api.upcoming import leaver_routes, upcoming_routes
 from stream_app.core.local_days import UTC
 
 SIGNING_KEY_BYTES: Final = 32
-ALLOWED_METHODS: Final = ("GET", "HEAD", "POST")
+ALLOWED_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 ALLOWED_HEADERS: Final = ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID", "X-Request-Id")
 EXPOSED_HEADERS: Final = ("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id")
 """Of answers, that a page's script may read."""
@@ -64,9 +66,9 @@ def create_application(
     requests_per_second, burst
         Of each client.
     max_streams
-        Open at once.
+        Streams open at once.
     timezone
-        Of the shop, whose days flows are told by.
+        Of the shop, whose days flows are counted by.
     console
         The pages for people, whose sessions are a credential, too; None for none.
     logs_requests
@@ -80,7 +82,7 @@ def create_application(
         title="Segments",
         version="1",
         description="Which segments a customer is in, why, and who moves where.",
-        openapi_url=None,  # see `reference`: it would be made anew for each request
+        openapi_url=None,  # see `reference`: it would be made again for each request
         docs_url=None,  # the page would load scripts from elsewhere
         redoc_url=None,
     )
@@ -102,6 +104,7 @@ def create_application(
         upcoming_routes(store),
         customer_routes(store),
         segment_routes(store, timezone),
+        editing_routes(store),
         stream_routes(store, metrics, max_streams, stream_tokens),
         reference_routes(partial(describe, app)),
         _probes(store),
@@ -126,13 +129,13 @@ def _let_origins_call(app: FastAPI, origins: Sequence[str]) -> None:
 def _credentials(
     tokens: BearerTokens | None, stream_tokens: StreamTokens, console: Console | None
 ) -> tuple[Credential, ...]:
-    """Return what a request is looked at for, in this order."""
+    """Return the credentials that a request may bring, in the order in which they are tried."""
     sessions = console.credentials if console else ()
     return (*([tokens] if tokens else []), stream_tokens, *sessions, *([] if tokens else [anybody]))
 
 
 def _probes(store: SegmentStore) -> APIRouter:
-    router = APIRouter(tags=["probes"], include_in_schema=False)
+    router, judge = APIRouter(tags=["probes"], include_in_schema=False), StoreReadiness(store)
 
     @router.get("/live")
     async def live() -> Response:
@@ -140,8 +143,8 @@ def _probes(store: SegmentStore) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Response:
-        reason = store.unready_reason()
-        status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
-        return Response(encode({"ready": not reason, "reason": reason}), status, media_type="application/json")
+        verdict = judge.readiness()
+        status = HTTPStatus.OK if verdict["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(encode(verdict), status, media_type="application/json")
 
     return router

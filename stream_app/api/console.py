@@ -21,11 +21,13 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import access
 from stream_app.api.access import BearerTokens, Client, Credential
 from stream_app.api.deciding import Decisions
+from stream_app.api.figures import software_of_workers
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.pages import ALWAYS_ASK, JSON, PREFIX, SECURITY_HEADERS, Asset, answer, page_routes
 from stream_app.api.parameters import require_event_id
 from stream_app.api.problems import ORIGIN_FOREIGN, RATE_LIMITED, TOKEN_UNKNOWN, Problem
 from stream_app.api.quotas import TokenBucket
+from stream_app.api.refusals import Refusals
 from stream_app.api.routing import encode, require_segmentation
 from stream_app.api.sessions import LIFETIME_SECONDS, Sessions, is_same_origin, set_cookie
 from stream_app.api.store import SegmentStore
@@ -57,8 +59,16 @@ class Document(Protocol):
     has_customers: bool
     """Whether customers are in it, and not only figures of segments."""
 
-    async def get(self) -> Asset:
-        """Return it as it is now; may raise `StoreUnavailable`."""
+    async def start(self) -> None:
+        """Get ready to give it; return at once."""
+        ...
+
+    async def close(self) -> None:
+        """Close everything."""
+        ...
+
+    async def get(self, *, may_be_old: bool = False) -> Asset:
+        """Return it as it is now, or, where that will do, as it was made last; may raise `StoreUnavailable`."""
         ...
 
 
@@ -79,7 +89,13 @@ class FileDocument:
             raise ConfigurationError(f"{path}: holds no figures, expected the report of a replay")
         self._asset = Asset(content, JSON, f'"{path.stat().st_mtime_ns:x}"')
 
-    async def get(self) -> Asset:
+    async def start(self) -> None:
+        """See `Document`."""
+
+    async def close(self) -> None:
+        """See `Document`."""
+
+    async def get(self, *, may_be_old: bool = False) -> Asset:  # noqa: ARG002 - it never changes
         """See `Document`."""
         return self._asset
 
@@ -101,8 +117,10 @@ class Console:
         Where models are decided on; None where they cannot be.
     version
         Of the software.
+    refusals
+        Tells of refused records; None where nothing is known of them.
     sign_in_burst
-        So many may try to sign in at once.
+        How many may try to sign in at once.
     """
 
     def __init__(
@@ -113,19 +131,29 @@ class Console:
         key: bytes,
         decisions: Decisions | None = None,
         version: str = "",
+        refusals: Refusals | None = None,
         sign_in_burst: int = SIGN_IN_BURST,
     ) -> None:
         self._store = store
         self._document = document
         self._tokens = tokens
-        self._sessions = None if tokens is None else Sessions(tokens, key)
+        self._sessions = None if tokens is None else Sessions(tokens, key, store.sign_outs)
         self._sign_ins = TokenBucket(SIGN_INS_PER_SECOND, sign_in_burst)
         self._decisions = decisions
         self._version = version
+        self._refusals = refusals
         self._started_at_ms = now_ms()
         self.credentials: Sequence[Credential] = () if self._sessions is None else (self._sessions,)
         self.open_paths: Collection[str] = ("/", SIGN_IN, SIGN_OUT, SESSION)
         self.open_prefixes: Sequence[str] = (PREFIX,)
+
+    async def start(self) -> None:
+        """Get ready for people; return at once."""
+        await self._document.start()
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self._document.close()
 
     @property
     def routes(self) -> APIRouter:
@@ -137,6 +165,7 @@ class Console:
         router.add_api_route(SIGN_OUT, self._sign_out, methods=["POST"])
         router.add_api_route("/console/document", self._get_document, methods=["GET"])
         router.add_api_route("/console/moves", self._moves, methods=["GET"])
+        router.add_api_route("/console/refused", self._refused, methods=["GET"])
         router.add_api_route("/console/health", self._health, methods=["GET"])
         router.add_api_route(
             "/console/segmentations/{segmentation}/models/{version}/{action}", self._decide, methods=["POST"]
@@ -149,7 +178,7 @@ class Console:
         """Say who is signed in, and what the pages can do."""
         if self._sessions is None:
             return _answer(self._told(access.ANYBODY, None))
-        session = self._sessions.of(request.scope)
+        session = await self._sessions.of(request.scope)
         client = None if session is None else self._sessions.client_of(session)
         if session is None or client is None:
             return _answer({"signed_in": False})
@@ -174,10 +203,10 @@ class Console:
 
     async def _sign_out(self, request: Request) -> Response:
         _require_own_page(request)
-        session = None if self._sessions is None else self._sessions.of(request.scope)
+        session = None if self._sessions is None else await self._sessions.of(request.scope)
         if session is not None and self._sessions is not None:
             self._sessions.require_csrf_token(request.scope, session)
-            self._sessions.end(session)
+            await self._sessions.end(session)
         response = _answer({"signed_in": False})
         response.headers["Set-Cookie"] = set_cookie("", request.scope, 0)
         response.headers["Clear-Site-Data"] = '"cache"'
@@ -191,17 +220,18 @@ class Console:
             "scopes": sorted(client.scopes),
             "csrf_token": csrf_token,
             "is_live": isinstance(self._document, LiveDocument),
+            "can_edit_actions": self._store.actions is not None and access.EDIT_ACTIONS in client.scopes,
             "can_decide": self._decisions is not None and access.DECIDE_MODELS in client.scopes,
         }
 
     # --- what ----------------------------------------------------------------------------------------------------
 
-    async def _get_document(self, request: Request) -> Response:
+    async def _get_document(self, request: Request, may_be_old: bool = False) -> Response:
         client = request.scope["state"]["client"]
         access.needs(client, access.READ_SEGMENTS)
         if self._document.has_customers:
             access.needs(client, access.READ_CUSTOMERS)
-        return answer(request, await self._document.get(), ALWAYS_ASK)
+        return answer(request, await self._document.get(may_be_old=may_be_old), ALWAYS_ASK)
 
     async def _moves(
         self,
@@ -239,23 +269,34 @@ class Console:
             "ready": not reason,
             "reason": reason,
             "view": None,
+            "workers": [],
             "figures": [],
         }
         if not reason:
             names = sorted(self._store.index.models)
-            instants = await asyncio.gather(*(self._store.figures_at(name) for name in names))
-            told["view"] = (await self._store.condition())._asdict()
+            origins = await asyncio.gather(*(self._store.figures_from(name) for name in names))
+            condition = await self._store.condition()
+            told["view"] = condition._asdict()
+            told["workers"] = software_of_workers(origins) if condition.is_live else []
             told["figures"] = [
                 {
                     "segmentation": name,
                     "partitions": len(found),
-                    "oldest": min(found.values()),
-                    "newest": max(found.values()),
+                    "oldest": min(origin.as_of for origin in found.values()),
+                    "newest": max(origin.as_of for origin in found.values()),
                 }
-                for name, found in zip(names, instants, strict=True)
+                for name, found in zip(names, origins, strict=True)
                 if found
             ]
         return _answer(told)
+
+    async def _refused(self, request: Request) -> Response:
+        """Say which records were refused lately; examples may be personal, and are for those who may see customers."""
+        client = request.scope["state"]["client"]
+        access.needs(client, access.READ_SEGMENTS)
+        if self._refusals is None:
+            return _answer({"days": [], "reasons": []})
+        return _answer(await self._refusals.document(has_examples=access.READ_CUSTOMERS in client.scopes))
 
     async def _decide(
         self,
@@ -272,7 +313,7 @@ class Console:
 
 
 def _require_own_page(request: Request) -> None:
-    """Refuse what a page of another origin asks for: of JSON it cannot send any without being asked first."""
+    """Refuse what a page of another origin asks for: it cannot send JSON without a preflight request."""
     if not is_same_origin(request.scope) or request.headers.get("content-type", "").partition(";")[0] != JSON:
         raise Problem(ORIGIN_FOREIGN, ORIGIN_FOREIGN.example)
 

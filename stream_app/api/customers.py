@@ -38,7 +38,14 @@ from stream_app.api.problems import (
     SEGMENTATION_UNKNOWN,
     Problem,
 )
-from stream_app.api.routing import described, json_response, require_segmentation, resolve_segment, scoped_router
+from stream_app.api.routing import (
+    Purpose,
+    described,
+    json_response,
+    require_segmentation,
+    resolve_segment,
+    scoped_router,
+)
 from stream_app.api.store import CustomerMigration, CustomerSegment, MemberPage, MemberQuery, SegmentStore
 from stream_app.contracts.fields import parse_instant
 from stream_app.core.clock import format_instant, to_milliseconds
@@ -124,6 +131,9 @@ def _reduced(segments: Sequence[CustomerSegment], include: Sequence[Include] | N
         return segments
     fields = [*PLACE_FIELDS, *(field for group in GROUPS if group in include for field in GROUPS[group])]
     reduced = [{field: getattr(segment, field) for field in fields} for segment in segments]
+    for each, segment in zip(reduced, segments, strict=True):
+        if segment.consents:
+            each["consents"] = segment.consents
     if "reason" in include and "figures" not in include:
         for each, segment in zip(reduced, segments, strict=True):
             each["sentence"] = None if segment.explanation is None else segment.explanation.sentence
@@ -193,9 +203,12 @@ def _add_members(router: APIRouter, store: SegmentStore) -> None:
             Format | None,
             Query(alias="format", description="`csv` and `jsonl` are files; without it, what `Accept` asks for."),
         ] = None,
+        purpose: Purpose = None,
         accept: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Response:
         form = form or accepted_format(accept)
+        if form == "json" and purpose is not None:
+            raise Problem(NOT_ACCEPTABLE, "purpose: expected with format=csv or format=jsonl alone")
         place = segmentation, resolve_segment(store, segmentation, segment)
         wanted = MemberQuery(
             PAGE_CUSTOMERS if limit is None else limit,
@@ -212,7 +225,7 @@ def _add_members(router: APIRouter, store: SegmentStore) -> None:
             "Cache-Control": "private, no-store",
             "Vary": "Accept, Accept-Encoding",
         }
-        lines = lines_of_members(store, place, wanted, limit, first, form)
+        lines = lines_of_members(store, place, wanted, limit, first, form, purpose)
         return StreamingResponse(lines, headers=headers, media_type=MEDIA_TYPES[form])
 
 

@@ -1,8 +1,8 @@
 """Days that are asked for, and how many customers were in each segment at the end of each.
 
 The view keeps flows by day and present sizes, and no sizes of the past. They follow backwards: the size at the end of a
-day is the present one, less everybody who came since, plus everybody who went. Before the first day that flows are
-known of nothing can be said, unless everything has been undone by then and nobody is left: then there was nobody.
+day is the present one, less everybody who came since, plus everybody who went. Before the first day with
+known flows nothing can be said, unless undoing all of them leaves nobody: then nobody was there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decisions on models from the console: handed in at the model desk on Kafka, as `segmenter model` does.
 
-The API needs Kafka for nothing else, so a broker that does not answer is no failure of the API: the answer says so, and
-the page shows the command.
+The API needs Kafka for nothing else, so a broker that does not answer is not a failure of the API: the answer says so,
+and the page shows the command.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Decisions:
 
     @staticmethod
     def of(found: Decisions | None) -> Decisions:
-        """Return those that there are.
+        """Return them if there are any.
 
         Raises
         ------

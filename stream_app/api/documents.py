@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from stream_app.contracts.outputs.fields import Count, Instant, NonNegative, Number, SegmentId, SegmentReference, Share
 from stream_app.contracts.outputs.migrations import Cause, CauseKind, Change, Direction, Explanation, Holdout, NextMove
@@ -27,7 +27,7 @@ class Document(BaseModel):
 
 
 class CustomerSegmentDocument(Document):
-    """A customer's place in one segmentation; the reason is null if its migration is not kept any more.
+    """A customer's place in one segmentation; the reason is null if its migration is no longer kept.
 
     With `include`, only the groups that it names are there beside the first fields: `reason` (`change`, `direction`,
     `from_segment`, `cause`, `margin`, `sentence`), `figures` (`explanation`), `next_move`, `holdout`.
@@ -43,9 +43,9 @@ class CustomerSegmentDocument(Document):
     as_of: Instant
     """When it was decided."""
     next_move: NextMove | None = None
-    """When and where to the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
-    silence moves it no more. An own act or a new model since then may change it, either way: that is known once the
-    customer moves. An instant that is past says that something has happened, or that the move is about to come."""
+    """When and where the customer moves if nothing happens after `since` (in a replay: after `as_of`); null if
+    silence moves it no more. An act of its own or a new model since then may change this; that is known once the
+    customer moves. An instant in the past means that something has happened, or that the move is about to come."""
     change: Change | None = None
     direction: Direction | None = None
     from_segment: SegmentReference | None = None
@@ -55,6 +55,9 @@ class CustomerSegmentDocument(Document):
     the segmentation is not a learned one."""
     sentence: str | None = None
     """The explanation's, where it is not there itself: only with `include=reason`."""
+    consents: dict[str, bool] | None = None
+    """Whether the customer agrees to each purpose, as of its last move; left out where nothing is told of any. Purposes
+    that are not named are agreed to."""
     explanation: Explanation | None = None
     holdout: Holdout | None = None
 
@@ -84,7 +87,7 @@ class CustomerMigrationDocument(Document):
 
     segmentation: str
     sequence: Count
-    """From 1 for each segmentation and customer, without gaps: so one that is missing is not kept any more."""
+    """From 1 for each segmentation and customer, without gaps: one that is missing is no longer kept."""
     from_segment: SegmentReference | None
     to_segment: SegmentReference | None
     change: Change
@@ -101,6 +104,8 @@ class CustomerMigrationDocument(Document):
     holdout: Holdout
     merged_into: str | None
     """The id that the customer goes by from then on, which is why it leaves; null otherwise."""
+    revenue_before: Number | None
+    """Net revenue of the customer before what moved it, in major units; null where an earlier release wrote it."""
 
 
 class HistoryDocument(Document):
@@ -117,7 +122,7 @@ class SegmentFigures(Document):
 
     customers: Count
     share: Share
-    """Of all customers who are in a segment; shares add up to 1, in thousandths."""
+    """Of all customers who are in a segment, in thousandths; shares add up to 1."""
     revenue: Number
     """Net of refunds, in major units of the base currency; likewise below."""
     revenue_share: Number
@@ -132,26 +137,38 @@ class SegmentFigures(Document):
     """Revenue an order; null where nobody has ordered."""
 
 
+class ActionEditDocument(Document):
+    """Who has said what to do with a segment's customers."""
+
+    edited_by: str
+    """Name of the token."""
+    edited_at: Instant
+    default: str | None
+    """What the segment's definition says."""
+
+
 class SegmentDocument(Document):
     """A segment of the model in use, or a retired one that customers are still in."""
 
     id: SegmentId
     name: str
     is_retired: bool
-    """Whether no model has it any more."""
+    """Whether the present model lacks it."""
     level: int | None
     """Its place in the order of segments: higher is better, below 0 is lapsed. Null where there is no order, and for a
     retired segment; likewise below."""
     statement: str | None
     """What is true of each of its members; null where nothing is learned."""
     action: str | None
-    """What to do with its customers; likewise."""
+    """What to do with its customers: what somebody has said, else what the definition says; likewise."""
     open: bool | None
     """Whether it admits customers; likewise."""
     sentence: str | None
     """The conditions of a segment by rules, or of an audience, in words; null for a learned one."""
+    action_edit: ActionEditDocument | None
+    """Null where the action is the definition's."""
     figures: SegmentFigures | None
-    """Null until a worker has told any."""
+    """Null until a worker has published some."""
 
 
 class SegmentationDocument(Document):
@@ -161,9 +178,9 @@ class SegmentationDocument(Document):
     kind: Literal["learned", "rules", "audience"]
     model_version: Count
     segments: Count
-    """How many there are; an audience is one."""
+    """How many there are; 1 for an audience."""
     customers: Count | None
-    """How many are in one of them: of an audience, in it. Null until a worker has told figures; likewise below."""
+    """How many are in its segments, or in the audience. Null until a worker has published figures; likewise below."""
     revenue: Number | None
     """Of these, net of refunds, in major units."""
     currency: str | None
@@ -182,9 +199,9 @@ class SegmentListDocument(Document):
     segmentation: str
     model_version: Count
     model_as_of: Instant
-    """When the model was learned, or the definition made."""
+    """When the model was learned, or the definition published."""
     figures_as_of: Instant | None
-    """When the figures held; they follow the memberships within seconds. Null until a worker has told any."""
+    """When the figures held; they follow the memberships within seconds. Null until a worker has published some."""
     currency: str | None
     """Of all money (ISO 4217); likewise."""
     all_segments: SegmentFigures | None
@@ -319,7 +336,7 @@ class ModelSummary(Document):
     segments: Count
     """How many it has."""
     expected_churn: Share | None
-    """Of customers, that taking over was forecast to move; null where nothing is learned, or nobody was asked."""
+    """Share of customers that taking over was forecast to move; null where nothing is learned or was forecast."""
 
 
 class ModelsDocument(Document):
@@ -327,6 +344,26 @@ class ModelsDocument(Document):
 
     segmentation: str
     models: list[ModelSummary]
+
+
+class ActionRequest(Document):
+    """What to do with a segment's customers."""
+
+    action: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
+    ]
+    """In one line."""
+
+
+class SegmentActionDocument(Document):
+    """What to do with a segment's customers, and who has said so."""
+
+    segmentation: str
+    segment: SegmentReference
+    action: str | None
+    """Null where nobody has said anything, nor the definition."""
+    action_edit: ActionEditDocument | None
+    """Null where the action is the definition's."""
 
 
 class StreamTokenDocument(Document):
@@ -343,7 +380,7 @@ class ProblemDocument(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
-    """The code as a URI reference; it explains it."""
+    """The code as a URI reference, at which a server explains it."""
     title: str
     """What all problems of this code have in common."""
     status: int

@@ -139,6 +139,7 @@ PAST_MOVE: Final = {
     "effective_at": "2026-05-01T12:00:00.000Z",
     "decided_at": "2026-05-01T12:00:03.000Z",
     "merged_into": None,
+    "revenue_before": 322.8,
 }
 CURSOR: Final = "WzE3Nzc2MzY4MDAwMDAsInZhbHVlLzQiXQ=="
 FLOWS: Final = [{"from_segment": REGULAR, "to_segment": LOYAL, "cause": "purchase", "migrations": 41}]
@@ -184,6 +185,7 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "action": "Thank them; offer a loyalty programme.",
                 "open": True,
                 "sentence": None,
+                "action_edit": None,
                 "figures": FIGURES,
             }
         ],
@@ -220,6 +222,17 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "expected_churn": 0.004,
             }
         ],
+    },
+    "ActionRequest": {"action": "Call them before Friday."},
+    "SegmentActionDocument": {
+        "segmentation": "value",
+        "segment": LOYAL,
+        "action": "Call them before Friday.",
+        "action_edit": {
+            "edited_by": "marta",
+            "edited_at": "2026-05-01T12:00:00.000Z",
+            "default": "Thank them; offer a loyalty programme.",
+        },
     },
     "SegmentModel": MODEL,
     "UpcomingDocument": {

@@ -1,6 +1,6 @@
-"""What every request has in common, whoever makes it: an id, its time in the metrics, a line in the access log.
+"""What all requests have in common: an id, its time in the metrics, a line in the access log.
 
-A caller's own id (`X-Request-Id`) is taken over if it is well-formed, so that it can be followed from service to
+A caller's own id (`X-Request-Id`) is used if it is well-formed, so that it can be followed from service to
 service; otherwise one is made. It is in the answer, in problems, and in the log.
 
 HEAD is GET without a body: routes see GET, and the web server, which keeps the request as it came, sends no body.
@@ -29,7 +29,7 @@ REQUEST_ID: Final = b"x-request-id"
 REQUEST_ID_BYTES: Final = 16
 WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 """Nothing that could be taken for more than one field of a log."""
-METHODS: Final = frozenset({"GET", "POST", "HEAD"})
+METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE"})
 
 
 class ExchangeMiddleware:

@@ -53,7 +53,7 @@ class MigrationFeed:
     Parameters
     ----------
     history
-        Gives entries that are not kept here any more.
+        Gives entries that are no longer kept here.
     """
 
     def __init__(self, history: History) -> None:

@@ -1,16 +1,18 @@
-"""Figures of segments' members: added up from what partitions tell, or as a replay has left them."""
+"""Figures of segments' members: added up from what partitions publish, or as a replay has left them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from stream_app.api.store import FiguresOrigin
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.readers import FiguresRecord
+from stream_app.contracts.readers import FiguresRecord, Software
 from stream_app.core.local_days import UTC
 from stream_app.core.members import NO_MEMBERS, MemberFigures, MemberSums, add_sums, member_figures
 
@@ -104,3 +106,24 @@ def read_replay(summary: bytes) -> Replay:
         for each in (run, *run.other_segmentations)
     }
     return Replay(run.timezone, parse_instant(run.as_of), figures)
+
+
+def software_of_workers(figures: Iterable[Mapping[int, FiguresOrigin]]) -> list[dict[str, Any]]:
+    """Return what the workers run, each version with its partitions: of each, what wrote its newest figures."""
+    newest: dict[int, FiguresOrigin] = {}
+    for found in figures:
+        for partition, origin in found.items():
+            if partition not in newest or origin.as_of >= newest[partition].as_of:
+                newest[partition] = origin
+    partitions: defaultdict[Software | None, list[int]] = defaultdict(list)
+    for partition in sorted(newest):
+        partitions[newest[partition].written_by].append(partition)
+    return [
+        {
+            "version": software and software.version,
+            "library": software and software.library,
+            "partitions": numbers,
+            "newest": max(newest[number].as_of for number in numbers),
+        }
+        for software, numbers in partitions.items()
+    ]

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from stream_app.api.problems import NOT_ACCEPTABLE, Problem
 from stream_app.api.routing import encode
 from stream_app.api.store import MemberPage, MemberQuery, SegmentStore
+from stream_app.contracts.migration_filter import agrees
 from stream_app.core.clock import format_instant
 
 Format = Literal["json", "csv", "jsonl"]
@@ -62,7 +63,13 @@ def _weighed(text: str) -> tuple[str, float]:
 
 
 async def lines_of_members(
-    store: SegmentStore, place: tuple[str, str], wanted: MemberQuery, most: int | None, first: MemberPage, form: Format
+    store: SegmentStore,
+    place: tuple[str, str],
+    wanted: MemberQuery,
+    most: int | None,
+    first: MemberPage,
+    form: Format,
+    purpose: str | None = None,
 ) -> AsyncIterator[bytes]:
     """Yield the lines of members, page after page.
 
@@ -80,13 +87,16 @@ async def lines_of_members(
         The first page: it has been read before the head of the answer was sent.
     form
         `csv` or `jsonl`.
+    purpose
+        What the members must agree to; None: nothing.
     """
     write = _csv_lines if form == "csv" else _json_lines
     if form == "csv":
         yield _csv_lines([COLUMNS])
     page, left = first, most
     while True:
-        members = page.members if left is None else page.members[:left]
+        members = page.members if purpose is None else await _agreeing(store, place[0], page.members, purpose)
+        members = members if left is None else members[:left]
         if members:
             yield write([(name, format_instant(since_ms)) for since_ms, name in members])
         left = None if left is None else left - len(members)
@@ -94,6 +104,15 @@ async def lines_of_members(
             return
         wanted = wanted._replace(after=page.members[-1])
         page = await store.members(*place, wanted)
+
+
+async def _agreeing(
+    store: SegmentStore, segmentation: str, members: Sequence[tuple[int, str]], purpose: str
+) -> list[tuple[int, str]]:
+    """Return the members who agree to a purpose, as of their last move in the segmentation."""
+    looked_up = await store.look_up([customer_id for _, customer_id in members])
+    told = [{each.segmentation: each.consents or None for each in segments} for segments in looked_up]
+    return [member for member, own in zip(members, told, strict=True) if agrees(own.get(segmentation), purpose)]
 
 
 def _csv_lines(rows: Sequence[tuple[str, str]]) -> bytes:

@@ -12,15 +12,17 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from stream_app.adapters.view_schema import flow_field
+from stream_app.adapters.view_schema import MONEY_UNITS, flow_field
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import ToldFigures, read_replay
 from stream_app.api.segment_lists import byte_order, flows_of, most_first, newest_first, page_of_leavers, segment_list
+from stream_app.api.sign_outs import SignOuts, SignOutsHere
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
     CustomerSegment,
     Daily,
+    FiguresOrigin,
     Flow,
     Leaver,
     LeaverPage,
@@ -57,15 +59,17 @@ class MemoryStore:
     folder
         With `memberships.jsonl`, `migrations.jsonl`, `models.jsonl` and `summary.json`.
     is_read_later
-        Whether it is read once the store is started, beside answering: half a million moves take seconds. Until then it
-        is not ready.
+        Whether it is read after the start, while requests are answered: half a million moves take seconds. Until then
+        it is not ready.
     """
 
     def __init__(self, folder: Path, *, is_read_later: bool = False) -> None:
-        self.index = SegmentIndex()
+        self.index, self.actions = SegmentIndex(), None
+        self.sign_outs: SignOuts = SignOutsHere()
         self._folder, self._migrations = folder, folder / "migrations.jsonl"
         self._models: list[dict[str, Any]] = []
         self._flows: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._money: defaultdict[tuple[str, str], dict[str, int | None]] = defaultdict(dict)
         self._places: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         self._recent: list[FeedEntry] = []
         self._customers: defaultdict[str, list[CustomerSegment]] = defaultdict(list)
@@ -108,7 +112,8 @@ class MemoryStore:
             self._places[migration.customer_id].append((place, len(line)))
             place += len(line)
             day = date_shown(migration.effective_at, timezone)
-            self._flows[migration.segmentation, day][flow_field(migration)] += 1
+            self._flows[migration.segmentation, day][field := flow_field(migration)] += 1
+            self._add_money(self._money[migration.segmentation, day], field, migration.revenue_before)
             recent.append(entry)
         self._recent = list(recent)
         return newest
@@ -209,15 +214,20 @@ class MemoryStore:
             total += self._flows.get((segmentation, day), Counter())
         return flows_of(total, segmentation, self.index)
 
-    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+    async def daily(self, segmentation: str, days: Sequence[str], *, has_money: bool = False) -> Daily:
         """See `SegmentStore`."""
         sizes = {
             reference.id: len(self._members.get((segmentation, reference.id), ()))
             for reference in self.index.require(segmentation).references
         }
-        flows = [self._flows.get((segmentation, day), Counter()) for day in days]
+        flows = await self.flows_by_day(segmentation, days)
+        money = [self._money.get((segmentation, day), {}) for day in days] if has_money else []
         known_from = min((day for name, day in self._flows if name == segmentation), default="")
-        return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, (), known_from)
+        return Daily(self._recent[-1].entry_id if self._recent else "0-0", sizes, flows, money, (), known_from)
+
+    async def flows_by_day(self, segmentation: str, days: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        """See `SegmentStore`."""
+        return [self._flows.get((segmentation, day), Counter()) for day in days]
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
         """See `SegmentStore`."""
@@ -230,14 +240,24 @@ class MemoryStore:
         """See `SegmentStore`."""
         return ViewCondition(False, None, None, None, {})
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
         """See `SegmentStore`."""
         told = self._figures.get(self.index.require(segmentation).segmentation)
-        return {} if told is None else {0: told.as_of}
+        return {} if told is None else {0: FiguresOrigin(told.as_of, None)}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
         return newest_first([document for document in self._models if document["segmentation"] == segmentation])
+
+    async def model(self, segmentation: str, version: int) -> msgspec.Raw | None:
+        """See `SegmentStore`."""
+        found = [document for document in await self.models(segmentation) if document["version"] == version]
+        return msgspec.Raw(msgspec.json.encode(found[0])) if found else None
+
+    @staticmethod
+    def _add_money(money: dict[str, int | None], field: str, revenue: float | None) -> None:
+        before = money.get(field, 0)
+        money[field] = None if revenue is None or before is None else before + round(revenue * MONEY_UNITS)
 
     async def _history(self, last_id: str, count: int) -> list[FeedEntry]:
         start = bisect_right(self._recent, id_order(last_id), key=lambda entry: id_order(entry.entry_id))
@@ -265,6 +285,7 @@ class MemoryStore:
             read.explanation,
             read.holdout,
             read.merged_into,
+            read.revenue_before,
         )
 
     def _add_membership(
@@ -279,6 +300,7 @@ class MemoryStore:
             record.as_of,
             record.next_move,
         )
+        segment.consents = record.consents or msgspec.UNSET
         migration = newest.get((record.segmentation, record.customer_id))
         if migration is not None and migration.sequence == record.sequence:
             segment.change, segment.direction = migration.change, migration.direction

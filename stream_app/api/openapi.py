@@ -65,7 +65,7 @@ INVALID_EXAMPLES: Final[Mapping[str, str]] = {
     "customer_id": "path.customer_id: String should have at most 256 characters",
     "segmentation": "path.segmentation: String should have at most 256 characters",
 }
-"""By the parameter that is not of its form; the first one that a route has is shown."""
+"""By the parameter that does not have its form; the first one that a route has is shown."""
 REQUEST_ID: Final = "6f1c6d4e9a5b4c0f8f6a1f0f4f7d2c3b"
 HEADERS: Final[Mapping[str, Schema]] = {
     "X-Request-Id": {
@@ -173,7 +173,7 @@ def _complete(operation: Schema, schemas: Schema) -> None:
 
 
 def _leave_out_null(schema: Schema) -> None:
-    """Say of a parameter that need not be there only what it is if it is there: an address has no null."""
+    """Describe an optional parameter by its value alone: an address has no null."""
     choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(choices) == 1:
         del schema["anyOf"]
@@ -230,7 +230,7 @@ def _detail(operation: Schema, kind: Kind) -> str:
 
 
 def _name_instants(part: Any) -> None:
-    """Say of each schema that is an instant what it is; a pattern says it to nobody."""
+    """Mark each schema of an instant as `date-time`, which tells clients more than a pattern."""
     if isinstance(part, dict):
         if part.get("pattern") == INSTANT_PATTERN:
             del part["pattern"]

@@ -1,6 +1,6 @@
 """The pages' files, as browsers get them: a module, styles and the library, under a strict policy.
 
-All stand under a digest of all of them, so a browser keeps them for good and never mixes those of two releases. The
+The addresses have a digest of all of them, so a browser keeps them for good and never mixes those of two releases. The
 policy allows what comes from here, and nothing inline; there is no markup from data, which trusted types enforce.
 """
 
@@ -83,12 +83,12 @@ def asset_of(content: bytes, media_type: str) -> Asset:
 
 
 def etag_of(content: bytes) -> str:
-    """Return what tells a content from others."""
+    """Return a tag that differs between contents."""
     return f'"{sha256(content).hexdigest()[:32]}"'
 
 
 def answer(request: Request, asset: Asset, cache_control: str) -> Response:
-    """Return a file, or nothing but that it has not changed."""
+    """Return a file, or 304 if it has not changed."""
     headers = {**SECURITY_HEADERS, "Cache-Control": cache_control, "ETag": asset.etag, "Vary": "Accept-Encoding"}
     if names_tag(request.headers.get("if-none-match", ""), asset.etag):
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)

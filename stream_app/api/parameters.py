@@ -78,7 +78,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
     Raises
     ------
     Problem
-        400, if it is none.
+        400, if it is not one.
     """
     try:
         return msgspec.json.decode(base64.b64decode(cursor, b"-_", validate=True), type=tuple[int, str])
@@ -87,7 +87,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
 
 
 def require_event_id(parameter: str, text: str) -> None:
-    """Refuse what is no id of an event.
+    """Refuse what is not an id of an event.
 
     Raises
     ------

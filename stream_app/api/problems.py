@@ -1,7 +1,7 @@
 """Errors as RFC 9457 documents, every one of them.
 
-Each kind of problem has a code, which is for programs and stays, and a status; `detail` is for people and may be put
-otherwise at any time. The type is the code as a URI reference, at which a server explains it; by RFC 9457 (3.1.1) it
+Each kind of problem has a code, which is for programs and stays, and a status; `detail` is for people and may be
+reworded at any time. The type is the code as a URI reference, at which a server explains it; by RFC 9457 (3.1.1) it
 may be relative if it has the full path.
 """
 
@@ -68,25 +68,25 @@ PERIOD_INVALID: Final = Kind(
 CURSOR_INVALID: Final = Kind(
     "cursor-invalid",
     HTTPStatus.BAD_REQUEST,
-    "The cursor is none that a page before has given.",
+    "The cursor does not come from a page before.",
     "cursor: expected next_cursor of the page before",
 )
 FILTER_MATCHES_NOTHING: Final = Kind(
     "filter-matches-nothing",
     HTTPStatus.BAD_REQUEST,
-    "The filter names a segmentation or segment that there is none of.",
+    "The filter names a segmentation or segment that does not exist.",
     "to: there is no segment 'ACTIVE'; did you mean 'Active'?",
 )
 EVENT_ID_INVALID: Final = Kind(
     "event-id-invalid",
     HTTPStatus.BAD_REQUEST,
-    "Last-Event-ID is none that the stream has given.",
+    "Last-Event-ID does not come from the stream.",
     "Last-Event-ID: expected the id of an event",
 )
 BODY_INVALID: Final = Kind(
     "body-invalid",
     HTTPStatus.UNPROCESSABLE_ENTITY,
-    "The body is not of its form.",
+    "The body does not have the expected form.",
     "body.customer_ids: Field required",
 )
 REQUEST_INVALID: Final = Kind(
@@ -98,14 +98,14 @@ REQUEST_INVALID: Final = Kind(
 TOKEN_MISSING: Final = Kind(
     "token-missing",
     HTTPStatus.UNAUTHORIZED,
-    "The request says nothing of who makes it.",
+    "The request does not say who makes it.",
     "the header Authorization is missing, expected Authorization: Bearer <token>",
 )
 TOKEN_MALFORMED: Final = Kind(
     "token-malformed",
     HTTPStatus.UNAUTHORIZED,
-    "The header Authorization is of another form.",
-    "the header Authorization is of another form, expected Authorization: Bearer <token>",
+    "The header Authorization has another form.",
+    "the header Authorization has another form, expected Authorization: Bearer <token>",
 )
 TOKEN_UNKNOWN: Final = Kind(
     "token-unknown", HTTPStatus.UNAUTHORIZED, "The token is not known.", "this token is not known"
@@ -125,7 +125,7 @@ SCOPE_MISSING: Final = Kind(
 CSRF_TOKEN_INVALID: Final = Kind(
     "csrf-token-invalid",
     HTTPStatus.FORBIDDEN,
-    "A request with a session's cookie does not show that a page of this origin makes it.",
+    "A request with a session's cookie does not prove that it comes from a page of this origin.",
     "the header X-CSRF-Token is missing or of another session; load the page again",
 )
 ORIGIN_FOREIGN: Final = Kind(
@@ -139,6 +139,12 @@ DECISION_IMPOSSIBLE: Final = Kind(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "Models cannot be decided on from here.",
     "no Kafka broker answers at localhost:9092",
+)
+ACTIONS_FIXED: Final = Kind(
+    "actions-fixed",
+    HTTPStatus.CONFLICT,
+    "What is served is a replay, which does not change.",
+    "a replay's folder is served; say in the segmentation's definition what to do",
 )
 CUSTOMER_UNKNOWN: Final = Kind(
     "customer-unknown", HTTPStatus.NOT_FOUND, "There is no such customer.", "there is no such customer"
@@ -185,7 +191,7 @@ BODY_TOO_LARGE: Final = Kind(
 PARAMETER_INVALID: Final = Kind(
     "parameter-invalid",
     HTTPStatus.UNPROCESSABLE_ENTITY,
-    "A parameter is not of its form.",
+    "A parameter does not have the expected form.",
     "query.limit: Input should be greater than or equal to 1",
 )
 RATE_LIMITED: Final = Kind(
@@ -209,7 +215,7 @@ VIEW_UNAVAILABLE: Final = Kind(
 STREAMS_FULL: Final = Kind(
     "streams-full",
     HTTPStatus.SERVICE_UNAVAILABLE,
-    "As many streams are open as may be.",
+    "As many streams are open as are allowed.",
     "too many streams are open; try again",
 )
 

@@ -1,4 +1,4 @@
-"""How often a caller may call: a bucket of calls that time refills, told in every answer.
+"""How often a caller may call: a bucket of calls that time refills, reported in every answer.
 
 The headers are those of the IETF's draft on rate limits (draft-ietf-httpapi-ratelimit-headers): the policy says how
 many calls a window has, and the other one how many are left and when all of them are back.

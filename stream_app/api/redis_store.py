@@ -14,26 +14,30 @@ import redis.asyncio as redis
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
 from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
-from stream_app.adapters.view_schema import (
-    REASON_FIELD,
-    FollowerCondition,
-    MembershipValue,
-    PastMove,
-    Reason,
-    TotalsValue,
-    ViewKeys,
-    path_ends,
-)
+from stream_app.adapters.view_moves import PastMove
+from stream_app.adapters.view_schema import FollowerCondition, TotalsValue, ViewKeys, path_ends
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.api import scripts
+from stream_app.api.actions import ActionsInRedis
+from stream_app.api.customer_answers import migration_of, segments_of
 from stream_app.api.feed import FeedEntry, MigrationFeed, id_order
 from stream_app.api.figures import add_up
-from stream_app.api.segment_lists import flows_of, most_first, newest_first, page_of_leavers, segment_list, trade_by_day
+from stream_app.api.segment_lists import (
+    flows_of,
+    money_by_field,
+    most_first,
+    newest_first,
+    page_of_leavers,
+    segment_list,
+    trade_by_day,
+)
+from stream_app.api.sign_outs import SignOuts, SignOutsInRedis
 from stream_app.api.store import (
     Ahead,
     CustomerMigration,
     CustomerSegment,
     Daily,
+    FiguresOrigin,
     Flow,
     Leaver,
     LeaverPage,
@@ -43,9 +47,8 @@ from stream_app.api.store import (
     StoreUnavailable,
     ViewCondition,
 )
-from stream_app.contracts.readers import NextMove, margin_of, read_figures, read_model
+from stream_app.contracts.readers import read_figures, read_model
 from stream_app.contracts.segment_index import SegmentIndex
-from stream_app.core.clock import format_instant
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +68,6 @@ NO_GENERATION: Final = "the view is being built; try again"
 Items = Any
 """Of a stream: id and fields each. redis-py's own type allows for options that are not used here."""
 
-_decode_reason: Final = msgspec.json.Decoder(Reason).decode
 _decode_past: Final = msgspec.json.Decoder(PastMove).decode
 _decode_condition: Final = msgspec.json.Decoder(FollowerCondition).decode
 _decode_model: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -83,7 +85,7 @@ class RedisStore:
     metrics
         Where errors are counted.
     now
-        Tells the instant from which moves lie ahead (ms).
+        Returns the instant from which moves lie ahead (ms).
     """
 
     def __init__(
@@ -96,6 +98,8 @@ class RedisStore:
         self._metrics = metrics
         self._now = now
         self.index = SegmentIndex()
+        self.sign_outs: SignOuts = SignOutsInRedis(self._client, keys, metrics)
+        self.actions = ActionsInRedis(self._client, keys, metrics)
         self._newest_documents: list[bytes] = []
         self._unready = "the view has not been read yet"
         self._tasks: list[asyncio.Task[None]] = []
@@ -107,6 +111,8 @@ class RedisStore:
         self._figures = RedisScript(scripts.FIGURES, reads_only=True)
         self._flows = RedisScript(scripts.FLOWS, reads_only=True)
         self._daily = RedisScript(scripts.DAILY, reads_only=True)
+        self._flows_by_day = RedisScript(scripts.FLOWS_BY_DAY, reads_only=True)
+        self._model = RedisScript(scripts.MODEL, reads_only=True)
         self._condition = RedisScript(scripts.CONDITION, reads_only=True)
         self._members = RedisScript(scripts.MEMBERS, reads_only=True)
         self._history_of = RedisScript(scripts.HISTORY, reads_only=True)
@@ -144,12 +150,13 @@ class RedisStore:
         futures: list[asyncio.Future[list[bytes]]] = [loop.create_future() for _ in customer_ids]
         self._wanted += zip(customer_ids, futures, strict=True)
         answers = [await futures[0]] if len(futures) == 1 else await asyncio.gather(*futures)
-        return [self._segments_of(found) for found in answers]
+        return [segments_of(found, self.index) for found in answers]
 
     async def segments(self, segmentation: str) -> SegmentList:
         """See `SegmentStore`."""
         documents = await self._call(self._figures, segmentation)
-        return segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
+        listed = segment_list(self.index.require(segmentation), add_up(map(read_figures, documents)))
+        return self.actions.applied(listed)
 
     async def members(self, segmentation: str, segment: str, wanted: MemberQuery) -> MemberPage:
         """See `SegmentStore`."""
@@ -162,7 +169,8 @@ class RedisStore:
 
     async def history(self, customer_id: str) -> Sequence[CustomerMigration]:
         """See `SegmentStore`."""
-        return [self._migration_of(_decode_past(each)) for each in await self._call(self._history_of, customer_id)]
+        pasts = await self._call(self._history_of, customer_id)
+        return [migration_of(_decode_past(each), self.index) for each in pasts]
 
     def now_ms(self) -> int:
         """See `SegmentStore`."""
@@ -189,15 +197,19 @@ class RedisStore:
         counts = _counts(await self._call(self._flows, segmentation, *days))
         return flows_of(counts, segmentation, self.index)
 
-    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
+    async def daily(self, segmentation: str, days: Sequence[str], *, has_money: bool = False) -> Daily:
         """See `SegmentStore`."""
         ids = [reference.id for reference in self.index.require(segmentation).references]
-        answer = await self._call(self._daily, segmentation, len(ids), *ids, *days)
-        newest, sizes, flows, totals, known_from = answer
+        answer = await self._call(self._daily, segmentation, int(has_money), len(ids), *ids, *days)
+        newest, sizes, flows, totals, known_from, money = answer
         by_field = {field.decode(): TotalsValue.decode(value) for field, value in _pairs(totals)}
         present = dict(zip(ids, sizes, strict=True))
-        counts = list(map(_counts, flows))
-        return Daily(newest.decode(), present, counts, trade_by_day(by_field), known_from.decode())
+        counts, amounts = list(map(_counts, flows)), [money_by_field(_counts(each)) for each in money]
+        return Daily(newest.decode(), present, counts, amounts, trade_by_day(by_field), known_from.decode())
+
+    async def flows_by_day(self, segmentation: str, days: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        """See `SegmentStore`."""
+        return list(map(_counts, await self._call(self._flows_by_day, segmentation, *days)))
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
         """See `SegmentStore`."""
@@ -214,15 +226,20 @@ class RedisStore:
         newest_at_ms = id_order(newest.decode())[0] if newest else None
         return ViewCondition(True, written_at_ms, newest_at_ms, _decode_condition(told) if told else None, read)
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
         """See `SegmentStore`."""
         records = map(read_figures, await self._call(self._figures, segmentation))
-        return {record.partition: record.as_of for record in records}
+        return {record.partition: FiguresOrigin(record.as_of, record.written_by) for record in records}
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """See `SegmentStore`."""
         documents = [_decode_model(document) for document in await self._call(self._models, segmentation)]
         return newest_first(documents)
+
+    async def model(self, segmentation: str, version: int) -> msgspec.Raw | None:
+        """See `SegmentStore`."""
+        document = await self._call(self._model, segmentation, version)
+        return msgspec.Raw(document) if document else None
 
     # --- customers -----------------------------------------------------------------------------------------------
 
@@ -249,76 +266,18 @@ class RedisStore:
             self._in_flight -= 1
             self._send_wanted()
 
-    def _segments_of(self, flat: list[bytes]) -> list[CustomerSegment]:
-        fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-        reference = self.index.reference
-        found = []
-        for segmentation in sorted(fields):
-            if segmentation.startswith(REASON_FIELD):
-                continue
-            membership = MembershipValue.decode(fields[segmentation])
-            segment = CustomerSegment(
-                segmentation,
-                reference(segmentation, membership.segment),
-                format_instant(membership.since_ms),
-                membership.sequence,
-                membership.model_version,
-                format_instant(membership.as_of_ms),
-                self._next_move(segmentation, membership),
-            )
-            reason = _read_reason(fields.get(REASON_FIELD + segmentation))
-            if reason is not None and reason.sequence == membership.sequence:
-                origin = reason.from_segment
-                segment.change, segment.direction = reason.change, reason.direction
-                segment.from_segment = None if origin is None else reference(segmentation, origin)
-                segment.cause = reason.cause_of()
-                segment.explanation = reason.explanation()
-                segment.margin = margin_of(segment.explanation)
-                segment.holdout = reason.holdout()
-            found.append(segment)
-        return found
-
-    def _migration_of(self, past: PastMove) -> CustomerMigration:
-        reason, reference = past.reason, self.index.reference
-        origin, target = (
-            None if end is None else reference(past.segmentation, end) for end in (reason.from_segment, past.to_segment)
-        )
-        explanation = reason.explanation()
-        return CustomerMigration(
-            past.segmentation,
-            reason.sequence,
-            origin,
-            target,
-            reason.change,
-            reason.direction,
-            format_instant(past.effective_ms),
-            format_instant(past.decided_ms),
-            reason.cause_of(),
-            past.model_version,
-            margin_of(explanation),
-            explanation,
-            reason.holdout(),
-            past.merged_into,
-        )
-
-    def _next_move(self, segmentation: str, membership: MembershipValue) -> NextMove | None:
-        if membership.next_at_ms is None:
-            return None
-        target = membership.next_segment
-        reference = None if target is None else self.index.reference(segmentation, target)
-        return NextMove(format_instant(membership.next_at_ms), reference)
-
     # --- following -----------------------------------------------------------------------------------------------
 
     async def _follow_models(self) -> None:
         while True:
             try:
+                await self.actions.refresh()
                 documents = await self._call(self._newest)
                 if documents != self._newest_documents:
                     self._newest_documents, index = documents, SegmentIndex()
                     for document in documents:
                         index.add(read_model(document))
-                    self.index = index  # anew, for a segmentation may have been removed
+                    self.index = index  # a new one, as a segmentation may have been removed
                 self._unready = "" if self.index.models else "the view holds no model yet"
             except StoreUnavailable as error:
                 self._unready = str(error)
@@ -368,14 +327,6 @@ class RedisStore:
     def _unavailable(self, operation: str) -> StoreUnavailable:
         self._metrics.inc(REDIS_ERRORS, operation=operation)
         return StoreUnavailable(UNAVAILABLE)
-
-
-def _read_reason(value: bytes | None) -> Reason | None:
-    """Return a reason; none for one that an earlier release wrote: a rebuild of the view gives it its present form."""
-    try:
-        return None if value is None else _decode_reason(value)
-    except msgspec.ValidationError:
-        return None
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
 """The reference for engineers, without a token: the OpenAPI document, a page that is drawn from it, and the codes.
 
-The page is our own modules, for any of the viewers on offer is several hundred kilobytes and wants styles that a strict
-policy forbids. It asks this server alone, and keeps a token nowhere.
+The page is our own modules: the viewers on offer take several hundred kilobytes and want styles that a strict policy
+forbids. It asks this server alone, and keeps a token nowhere.
 """
 
 from __future__ import annotations
@@ -14,16 +14,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from stream_app.api.pages import ALWAYS_ASK, SECURITY_HEADERS
 from stream_app.api.problems import KINDS, ROUTE_UNKNOWN, Problem
 from stream_app.api.routing import encode, tagged
 
-HEADERS: Final[Mapping[str, str]] = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS: Final[Mapping[str, str]] = {**SECURITY_HEADERS, "Cache-Control": ALWAYS_ASK}
 _FILES: Final[Mapping[str, tuple[str, str]]] = {
     "index.html": ("reference/index.html", "text/html"),
     "reference.js": ("reference/reference.js", "text/javascript"),

@@ -1,11 +1,11 @@
 """Shared by all routes: scopes, refusal of unknown parameters, what an answer may be kept for, and how it is described.
 
-Of a request without a query, most routes need nothing but the path. Their function is called at once then: what FastAPI
-does before it takes as long as the rest of a look-up.
+For a request without a query, most routes need only the path, so their function is called at once: what FastAPI does
+before it takes as long as the rest of a look-up.
 
 Answers are for their caller alone and may be kept if they are asked for again each time (`no-cache`): the tag is the
-digest of the answer, so who has the newest one gets 304 and no body. The tag is a weak one, as compressed answers have
-it, too.
+digest of the answer, so a client that has the newest one gets 304 and no body. The tag is a weak one, as compressed
+answers have it, too.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from annotated_types import MaxLen, MinLen
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
@@ -27,8 +27,17 @@ from stream_app.api.problems import QUERY_PARAMETER_UNKNOWN, SEGMENT_UNKNOWN, SE
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.contracts.migration_filter import SegmentChoice
 from stream_app.contracts.segment_index import SegmentIndex
+from stream_app.core.consent import PURPOSE_PATTERN
 from stream_app.errors import SegmentUnknown
 
+Purpose = Annotated[
+    str | None,
+    Query(
+        pattern=PURPOSE_PATTERN,
+        description="Only customers who agree to this purpose of consent, as of the move.",
+        examples=["email"],
+    ),
+]
 KINDS_FIELD: Final = "x-problems"
 """Of a described route, until the OpenAPI document is made of it: codes of the problems that it has of its own."""
 PRIVATE: Final = (b"cache-control", b"private, no-cache")
@@ -165,7 +174,7 @@ def resolve_segment(store: SegmentStore, segmentation: str, segment: str) -> str
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> str:
-    """Return what is said of a query parameter that a route does not take."""
+    """Return the message about a query parameter that a route does not take."""
     names = ", ".join(sorted(known))
     return f"query parameter {name!r} is unknown; {f'known are {names}' if names else 'this route takes none'}"
 

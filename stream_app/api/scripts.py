@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_ROOT: Final = """
+ROOT: Final = """
 local prefix = ARGV[1]
 local generation = redis.call('GET', prefix .. 'generation')
 if not generation then return false end
@@ -46,7 +46,7 @@ end
 """
 
 LOOK_UP: Final = (
-    _ROOT
+    ROOT
     + """
 local found = {}
 for i = 2, #ARGV do found[i - 1] = redis.call('HGETALL', root .. 'c:' .. ARGV[i]) end
@@ -56,7 +56,7 @@ return found
 """Customer ids → a hash each."""
 
 NEWEST_MODELS: Final = (
-    _ROOT
+    ROOT
     + """
 local found = {}
 for _, segmentation in ipairs(redis.call('SMEMBERS', root .. 'segmentations')) do
@@ -73,7 +73,7 @@ return found
 """→ the newest published document of each segmentation."""
 
 MODELS: Final = (
-    _ROOT
+    ROOT
     + """
 return redis.call('HVALS', root .. 'models:' .. ARGV[2])
 """
@@ -81,7 +81,7 @@ return redis.call('HVALS', root .. 'models:' .. ARGV[2])
 """Segmentation → all documents."""
 
 FIGURES: Final = (
-    _ROOT
+    ROOT
     + """
 return redis.call('HVALS', root .. 'figures:' .. ARGV[2])
 """
@@ -89,7 +89,7 @@ return redis.call('HVALS', root .. 'figures:' .. ARGV[2])
 """Segmentation → the figures of each partition."""
 
 FLOWS: Final = (
-    _ROOT
+    ROOT
     + """
 local totals = {}
 for i = 3, #ARGV do
@@ -107,26 +107,47 @@ return found
 """Segmentation, days → flow, count, …"""
 
 DAILY: Final = (
-    _ROOT
+    ROOT
     + """
 local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
-local segments, sizes, flows = tonumber(ARGV[3]), {}, {}
-for i = 1, segments do sizes[i] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3 + i]) end
-for i = segments + 4, #ARGV do
+local has_money, segments, sizes, flows, money, totals = ARGV[3] == '1', tonumber(ARGV[4]), {}, {}, {}, {}
+for i = 1, segments do sizes[i] = redis.call('ZCARD', root .. 'm:' .. ARGV[2] .. ':' .. ARGV[4 + i]) end
+for i = segments + 5, #ARGV do
   flows[#flows + 1] = redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. ARGV[i])
+  if has_money then money[#money + 1] = redis.call('HGETALL', root .. 'v:' .. ARGV[2] .. ':' .. ARGV[i]) end
 end
+if has_money then totals = redis.call('HGETALL', root .. 't:' .. ARGV[2]) end
 local known_from = ''
 for _, day in ipairs(redis.call('SMEMBERS', root .. 'd:' .. ARGV[2])) do
   if known_from == '' or day < known_from then known_from = day end
 end
-return {newest and newest[1] or '0-0', sizes, flows, redis.call('HGETALL', root .. 't:' .. ARGV[2]), known_from}
+return {newest and newest[1] or '0-0', sizes, flows, totals, known_from, money}
 """
 )
-"""Segmentation, how many segments, their ids, days → id of the newest migration, sizes, a hash of flows each day,
-the totals of all days, and the first day of all that there are flows of."""
+"""Segmentation, `1` for money, too, how many segments, their ids, days → id of the newest migration, sizes, a hash of
+flows each day, the totals of all days, the first day of all that there are flows of, and a hash of money each day."""
+
+FLOWS_BY_DAY: Final = (
+    ROOT
+    + """
+local found = {}
+for i = 3, #ARGV do found[i - 2] = redis.call('HGETALL', root .. 'f:' .. ARGV[2] .. ':' .. ARGV[i]) end
+return found
+"""
+)
+"""Segmentation, days → a hash of flows each day."""
+
+MODEL: Final = (
+    ROOT
+    + """
+local key = root .. 'models:' .. ARGV[2]
+return redis.call('HGET', key, ARGV[3]) or redis.call('HGET', key, ARGV[3] .. '/held') or ''
+"""
+)
+"""Segmentation, version → its document, the published one if there is one; empty if there is none."""
 
 CONDITION: Final = (
-    _ROOT
+    ROOT
     + """
 local newest = redis.call('XREVRANGE', prefix .. 'feed', '+', '-', 'COUNT', 1)[1]
 return {
@@ -137,7 +158,7 @@ return {
 """→ the positions, the id of the newest migration, and what the follower tells of itself."""
 
 AHEAD: Final = (
-    _ROOT
+    ROOT
     + """
 local found = {}
 for i = 4, #ARGV do
@@ -157,7 +178,7 @@ return found
 """After an instant (ms), up to another one, segmentations → segmentation, path, customers, …"""
 
 LEAVERS: Final = (
-    _ROOT
+    ROOT
     + _BEHIND
     + """
 local segment, limit = ARGV[3] .. '>', tonumber(ARGV[6])
@@ -182,7 +203,7 @@ return {customers, found}
 member → customers, and of each path's first ones path, customer and instant; of several paths in no order."""
 
 MEMBERS: Final = (
-    _ROOT
+    ROOT
     + _BEHIND
     + """
 local key, limit = root .. 'm:' .. ARGV[2] .. ':' .. ARGV[3], tonumber(ARGV[4])
@@ -207,7 +228,7 @@ return {customers, redis.call('ZRANGE', key, first, stop - 1, 'WITHSCORES')}
 start after, if any: score, member → count, members, the longest there first in any case."""
 
 HISTORY: Final = (
-    _ROOT
+    ROOT
     + """
 return redis.call('LRANGE', root .. 'h:' .. ARGV[2], 0, -1)
 """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, Final
 
-from stream_app.adapters.view_schema import FlowField, TotalsValue
+from stream_app.adapters.view_schema import UNKNOWN_MONEY, FlowField, TotalsValue
 from stream_app.api.figures import ToldFigures
 from stream_app.api.store import Ahead, DayTrade, Flow, Leaver, Segment, SegmentList
 from stream_app.contracts.readers import ModelRecord
@@ -68,8 +68,18 @@ def flows_of(counts: Mapping[str, int], segmentation: str, index: SegmentIndex) 
     return flows
 
 
+def money_by_field(counts: Mapping[str, int]) -> dict[str, int | None]:
+    """Return what customers had brought by the fields of flows; None for a field some of whose moves do not say."""
+    told: dict[str, int | None] = dict(counts)
+    for field in counts:
+        if field.startswith(UNKNOWN_MONEY):
+            del told[field]
+            told[field.removeprefix(UNKNOWN_MONEY)] = None
+    return told
+
+
 def trade_by_day(totals: Mapping[str, TotalsValue]) -> list[DayTrade]:
-    """Return what each day brought: how far each partition's sums are above those that it told before.
+    """Return what each day brought: how far each partition's sums are above those that it published before.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def _add_flows(router: APIRouter, store: SegmentStore, timezone: str) -> None:
         response_model=FlowsDocument,
         openapi_extra=described(access.READ_SEGMENTS, SEGMENTATION_UNKNOWN, PERIOD_INVALID),
         operation_id="getFlows",
-        summary="How many customers went from where to where in a period, at most 366 days",
+        summary="How many customers went from which segment to which in a period of at most 366 days",
     )
     async def flows(
         segmentation: Segmentation, first_day: FirstDay = None, last_day: LastDay = None, causes: Causes = None
@@ -111,10 +111,10 @@ def _add_flows(router: APIRouter, store: SegmentStore, timezone: str) -> None:
     ) -> Response:
         days = days_asked_for(first_day, last_day, date_of(store.now_ms(), timezone))
         require_segmentation(store, segmentation)
-        found = await store.daily(segmentation, days)
+        found = await store.flows_by_day(segmentation, days)
         told = [
             {"day": day, "flows": _of_causes(flows_of(counts, segmentation, store.index), causes)}
-            for day, counts in zip(days, found.flows, strict=True)
+            for day, counts in zip(days, found, strict=True)
         ]
         return json_response(
             {
@@ -187,9 +187,9 @@ def _add_models(router: APIRouter, store: SegmentStore) -> None:
         version: Annotated[int, Path(ge=0, le=2**31, description="Of the model or definition.", examples=[1])],
     ) -> Response:
         require_segmentation(store, segmentation)
-        documents = await store.models(segmentation)
-        found = next((document for document in documents if document["version"] == version), None)
+        found = await store.model(segmentation, version)
         if found is None:
+            documents = await store.models(segmentation)
             known = ", ".join(str(document["version"]) for document in documents)
             raise Problem(VERSION_UNKNOWN, f"{segmentation} has no version {version}; there are {known}")
         return json_response(found)

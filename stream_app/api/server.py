@@ -8,13 +8,14 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from stream_app.adapters.listening import Address
 from stream_app.adapters.service import Service
+from stream_app.api.console import Console
 from stream_app.api.store import SegmentStore
 
 logger = logging.getLogger(__name__)
@@ -41,18 +42,6 @@ class _Server(uvicorn.Server):
         self.on_started()
 
 
-class StoreReadiness:
-    """Says whether look-ups can be answered."""
-
-    def __init__(self, store: SegmentStore) -> None:
-        self._store = store
-
-    def readiness(self) -> dict[str, Any]:
-        """Return the verdict, and the reason if it is no."""
-        reason = self._store.unready_reason()
-        return {"ready": not reason, "reason": reason}
-
-
 def create_server(app: FastAPI, host: str, port: int) -> _Server:
     """Return the server of an API."""
     config = uvicorn.Config(
@@ -77,7 +66,12 @@ def log_address(address: str) -> None:
 
 
 async def serve(
-    app: FastAPI, store: SegmentStore, address: Address, announce: Callable[[str], None], service: Service
+    app: FastAPI,
+    store: SegmentStore,
+    address: Address,
+    announce: Callable[[str], None],
+    service: Service,
+    console: Console | None = None,
 ) -> None:
     """Serve until a signal stops the service.
 
@@ -93,6 +87,8 @@ async def serve(
         Called once with `http://host:port`, when requests are answered.
     service
         The process.
+    console
+        Started and closed with the store; None for none.
 
     Raises
     ------
@@ -104,6 +100,8 @@ async def serve(
     server = create_server(app, host, port)
     server.on_started = lambda: announce(f"http://{host}:{port}")
     await store.start()
+    if console is not None:
+        await console.start()
     gc.collect()
     gc.freeze()  # scanning long-lived objects would hold up requests for tens of milliseconds
     service.supervise(server.serve([listening]), "answering requests")
@@ -113,4 +111,6 @@ async def serve(
         server.should_exit = True
         await asyncio.gather(*service.parts)
     finally:
+        if console is not None:
+            await console.close()
         await store.close()

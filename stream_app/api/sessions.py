@@ -2,12 +2,12 @@
 
 A cookie says whose session it is, until when, and a random number, and is signed, so that any process that has the key
 knows it and nothing has to be kept. It is as good as its token: when the token is removed from the settings, or has
-other scopes, so is the session. What cannot be told by a signature is that somebody has signed out; each process
-remembers that of the sessions that it was told of, until they expire.
+other scopes, so is the session. That somebody has signed out is the one thing a signature cannot say: it is kept apart,
+see `stream_app.api.sign_outs`.
 
-A browser sends a cookie along whoever makes it ask. `SameSite=Strict` keeps those of other sites out, and a request
-that changes something must show, in a header, a number that follows from the session and that only pages of this origin
-can have read.
+A browser sends a cookie along with every request, whichever page makes it. `SameSite=Strict` keeps out those of other
+sites, and a request that changes something must show, in a header, a number that follows from the session and that only
+pages of this origin can have read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookies import CookieError, SimpleCookie
 from typing import Final, NamedTuple
 
@@ -25,7 +26,8 @@ import msgspec
 from starlette.types import Scope
 
 from stream_app.api.access import BearerTokens, Client, header_of
-from stream_app.api.problems import CSRF_TOKEN_INVALID, Problem
+from stream_app.api.problems import CSRF_TOKEN_INVALID, RETRY_SECONDS, VIEW_UNAVAILABLE, Problem
+from stream_app.api.sign_outs import SignOuts, SignOutsUnavailable
 
 COOKIE: Final = "segmenter_session"
 CSRF_HEADER: Final = b"x-csrf-token"
@@ -66,19 +68,23 @@ class Sessions:
         Those that people may sign in with.
     key
         What signs cookies is made from; processes that share it know each other's.
+    sign_outs
+        Of the sessions that have ended before their time.
     now
         In seconds since the epoch.
     """
 
-    def __init__(self, tokens: BearerTokens, key: bytes, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, tokens: BearerTokens, key: bytes, sign_outs: SignOuts, now: Callable[[], float] = time.time
+    ) -> None:
         self._tokens = tokens
         self._key = hmac.digest(key, b"sessions of the console", hashlib.sha256)  # the key signs other things, too
+        self._sign_outs = sign_outs
         self._now = now
-        self._ended: dict[str, int] = {}
 
-    def __call__(self, scope: Scope) -> Client | None:
+    async def __call__(self, scope: Scope) -> Client | None:
         """Return whose session a request is of; see `Credential`."""
-        session = self.of(scope)
+        session = await self.of(scope)
         client = None if session is None else self.client_of(session)
         if session is None or client is None:
             return None
@@ -93,23 +99,37 @@ class Sessions:
         payload = _encode(msgspec.json.encode(session))
         return session, f"{payload}.{_encode(self._sign(b'session', payload.encode()))}"
 
-    def end(self, session: Session) -> None:
-        """Let a session be none any more."""
-        now = self._now()
-        self._ended = {nonce: expires_at for nonce, expires_at in self._ended.items() if expires_at > now}
-        self._ended[session.nonce] = session.expires_at
+    async def end(self, session: Session) -> None:
+        """End a session, for every process.
 
-    def of(self, scope: Scope) -> Session | None:
-        """Return the session that a request's cookie is of; None without a cookie, and for one that is not valid."""
+        Raises
+        ------
+        Problem
+            503, if that cannot be kept.
+        """
+        with _problems():
+            await self._sign_outs.add(session.nonce, session.expires_at)
+
+    async def of(self, scope: Scope) -> Session | None:
+        """Return the session that a request's cookie is of; None without a cookie, and for one that is not valid.
+
+        Raises
+        ------
+        Problem
+            503, if nobody can say whether it has ended.
+        """
         payload, _, signature = _cookie(header_of(scope, b"cookie")).partition(".")
         expected = _encode(self._sign(b"session", payload.encode()))
         if not payload or not hmac.compare_digest(signature.encode(), expected.encode()):
             return None
         session = msgspec.json.decode(_decode(payload), type=Session)
-        return None if session.expires_at <= self._now() or session.nonce in self._ended else session
+        if session.expires_at <= self._now():
+            return None
+        with _problems():
+            return None if await self._sign_outs.has(session.nonce) else session
 
     def client_of(self, session: Session) -> Client | None:
-        """Return who has the session, with the scopes of now; None if the token is not known any more."""
+        """Return who has the session, with its present scopes; None if the token is no longer known."""
         client = self._tokens.by_name.get(session.client)
         return client if client is not None and client.sha256 == session.token_sha256 else None
 
@@ -131,6 +151,14 @@ class Sessions:
 
     def _sign(self, purpose: bytes, text: bytes) -> bytes:
         return hmac.digest(self._key, purpose + b":" + text, hashlib.sha256)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    try:
+        yield
+    except SignOutsUnavailable as error:
+        raise Problem(VIEW_UNAVAILABLE, str(error), {"Retry-After": str(RETRY_SECONDS)}) from error
 
 
 def set_cookie(value: str, scope: Scope, seconds: int) -> str:

@@ -9,13 +9,14 @@ import msgspec
 
 from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.api.feed import FeedEntry, MigrationFeed
-from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference
+from stream_app.api.sign_outs import SignOuts
+from stream_app.contracts.readers import Cause, Explanation, Holdout, NextMove, SegmentReference, Software
 from stream_app.contracts.segment_index import SegmentIndex
 from stream_app.core.members import MemberFigures
 
 
 class CustomerSegment(msgspec.Struct, gc=False):
-    """A customer's place in one segmentation; the reason is null if its migration is not kept any more."""
+    """A customer's place in one segmentation; the reason is null if its migration is no longer kept."""
 
     segmentation: str
     segment: SegmentReference
@@ -31,6 +32,16 @@ class CustomerSegment(msgspec.Struct, gc=False):
     margin: float | None = None
     explanation: Explanation | None = None
     holdout: Holdout | None = None
+    consents: Mapping[str, bool] | msgspec.UnsetType = msgspec.UNSET
+    """Left out where nothing is told of any."""
+
+
+class ActionEdit(msgspec.Struct, frozen=True, gc=False):
+    """Who has said what to do with a segment's customers, and when; `default` is what its definition says."""
+
+    edited_by: str
+    edited_at: str
+    default: str | None
 
 
 class Segment(msgspec.Struct, gc=False):
@@ -45,6 +56,7 @@ class Segment(msgspec.Struct, gc=False):
     action: str | None = None
     open: bool | None = None
     sentence: str | None = None
+    action_edit: ActionEdit | None = None
 
 
 class SegmentList(msgspec.Struct, gc=False):
@@ -85,6 +97,7 @@ class CustomerMigration(msgspec.Struct, gc=False):
     explanation: Explanation
     holdout: Holdout
     merged_into: str | None
+    revenue_before: float | None
 
 
 class MemberQuery(NamedTuple):
@@ -99,7 +112,7 @@ class MemberQuery(NamedTuple):
     since_ms
         Only those who entered then or later; None for all.
     newest_first
-        Whether the order is turned round.
+        Whether the order is reversed.
     """
 
     limit: int
@@ -137,8 +150,11 @@ class Daily(NamedTuple):
         How many are in each segment, by id.
     flows
         Migrations by the fields of flows (`adapters.view_schema.FlowField`), for each day that was asked for.
+    money
+        By the same fields, what those customers had brought before, in `adapters.view_schema.MONEY_UNITS`; None where
+        some do not say. Fields without any money are left out.
     trade
-        By day, as far as it is known; a day behind the first one that is missing brought nothing.
+        By day, as far as it is known; a day after the first one that is missing brought nothing.
     known_from
         First day of all that there are flows of; empty if there are none.
     """
@@ -146,12 +162,13 @@ class Daily(NamedTuple):
     entry_id: str
     sizes: Mapping[str, int]
     flows: Sequence[Mapping[str, int]]
+    money: Sequence[Mapping[str, int | None]]
     trade: Sequence[DayTrade]
     known_from: str
 
 
 class ViewCondition(NamedTuple):
-    """How what is served is.
+    """The condition of what is served.
 
     Attributes
     ----------
@@ -162,7 +179,7 @@ class ViewCondition(NamedTuple):
     newest_at_ms
         When the newest migration came; None where none is kept.
     follower
-        What the process that writes it tells of itself; None if it tells nothing.
+        What the process that writes it says of itself; None if it says nothing.
     positions
         Records read so far, by `kind/partition`.
     """
@@ -172,6 +189,21 @@ class ViewCondition(NamedTuple):
     newest_at_ms: int | None
     follower: FollowerCondition | None
     positions: Mapping[str, int]
+
+
+class FiguresOrigin(NamedTuple):
+    """Where the newest figures of a partition come from.
+
+    Attributes
+    ----------
+    as_of
+        How far the partition had come.
+    written_by
+        What its worker runs; None where it does not say.
+    """
+
+    as_of: str
+    written_by: Software | None
 
 
 class MemberPage(NamedTuple):
@@ -245,6 +277,14 @@ class StoreUnavailable(Exception):
     """There is no answer at the moment; the message says why and may be shown."""
 
 
+class Actions(Protocol):
+    """What people have said to do with a segment's customers, in place of its definition."""
+
+    async def edit(self, segmentation: str, segment: str, action: str | None, edited_by: str, edited_at: str) -> None:
+        """Keep what to do; None for what the definition says. May raise `StoreUnavailable`."""
+        ...
+
+
 class SegmentStore(Protocol):
     """Where answers come from. Every method may raise `StoreUnavailable`.
 
@@ -253,6 +293,12 @@ class SegmentStore(Protocol):
 
     feed: MigrationFeed
     index: SegmentIndex
+    sign_outs: SignOuts
+
+    @property
+    def actions(self) -> Actions | None:
+        """What to do with segments, as people may say it; None where nobody may, as in a replay's folder."""
+        ...
 
     async def start(self) -> None:
         """Get ready to answer; return at once even if that takes longer."""
@@ -283,7 +329,7 @@ class SegmentStore(Protocol):
         ...
 
     def now_ms(self) -> int:
-        """Return the instant that it is for whoever asks what lies ahead."""
+        """Return the instant from which moves lie ahead."""
         ...
 
     async def ahead(self, segmentations: Sequence[str], from_ms: int, to_ms: int) -> list[Ahead]:
@@ -300,8 +346,18 @@ class SegmentStore(Protocol):
         """Return the flows of some days (`YYYY-MM-DD`, of the shop) together, the greatest first."""
         ...
 
-    async def daily(self, segmentation: str, days: Sequence[str]) -> Daily:
-        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop)."""
+    async def daily(self, segmentation: str, days: Sequence[str], *, has_money: bool = False) -> Daily:
+        """Return a segmentation on each of some days (`YYYY-MM-DD`, of the shop).
+
+        Parameters
+        ----------
+        has_money
+            Whether money and trade are read, too; they are empty otherwise.
+        """
+        ...
+
+    async def flows_by_day(self, segmentation: str, days: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        """Return the flows of each of some days, by their fields."""
         ...
 
     async def newest(self, before: str | None, count: int) -> Sequence[FeedEntry]:
@@ -309,13 +365,17 @@ class SegmentStore(Protocol):
         ...
 
     async def condition(self) -> ViewCondition:
-        """Return how what is served is."""
+        """Return the condition of what is served."""
         ...
 
-    async def figures_at(self, segmentation: str) -> Mapping[int, str]:
-        """Return of which instant the newest figures of each partition are."""
+    async def figures_from(self, segmentation: str) -> Mapping[int, FiguresOrigin]:
+        """Return of which instant the newest figures of each partition are, and what has written them."""
         ...
 
     async def models(self, segmentation: str) -> list[dict[str, Any]]:
         """Return the documents of all versions that are known, the newest first."""
+        ...
+
+    async def model(self, segmentation: str, version: int) -> msgspec.Raw | None:
+        """Return the document of a version, the published one if it was held first; None for one that is unknown."""
         ...

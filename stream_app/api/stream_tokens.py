@@ -1,8 +1,8 @@
 """Short-lived tokens for the live stream, for browsers: their `EventSource` can send no header.
 
-A stream token is the caller's name and an instant, signed; whoever has it may open the stream until then, and nothing
-else. So it may stand in an address, where a token may not: addresses are written down on the way. A stream that is open
-by then goes on.
+A stream token is the caller's name and an instant, signed; until then it opens the stream, and nothing else. So it may
+be part of an address, where a token may not: addresses are written down on the way. A stream that is open by then stays
+open.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STREAM_PATH: Final = "/v1/migrations/stream"
 PARAMETER: Final = "token"
 PREFIX: Final = "segmenter_stream_"
 LIFETIME_MS: Final = 60_000
-"""Enough to open a stream with; a browser that reconnects later needs another one."""
+"""Enough to open a stream; a browser that reconnects later needs another one."""
 SIGNED_AS: Final = b"stream-token\0"
 """Before what is signed: sessions are signed with the same key."""
 _SIGNATURE_BYTES: Final = 32
@@ -40,7 +40,7 @@ class IssuedToken(NamedTuple):
     token
         For the address.
     expires_ms
-        When it is of no use any more.
+        When it stops being of use.
     """
 
     token: str
@@ -69,7 +69,7 @@ class StreamTokens:
         text = base64.urlsafe_b64encode(self._signature(payload) + payload).decode()
         return IssuedToken(PREFIX + text, expires_ms)
 
-    def __call__(self, scope: Scope) -> Client | None:
+    async def __call__(self, scope: Scope) -> Client | None:
         """See `Credential`."""
         if scope["path"] != STREAM_PATH or b"token" not in scope["query_string"]:
             return None

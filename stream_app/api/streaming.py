@@ -24,7 +24,7 @@ from stream_app.api.problems import (
     STREAMS_FULL,
     Problem,
 )
-from stream_app.api.routing import described, index_of, json_response, scoped_router
+from stream_app.api.routing import Purpose, described, index_of, json_response, scoped_router
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.api.stream_tokens import PARAMETER, STREAM_PATH, StreamTokens
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
@@ -157,6 +157,7 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int, token
         causes: Causes = None,
         min_margin: MinMargin = None,
         holdout: Holdout = "include",
+        purpose: Purpose = None,
         last_event_id: LastEventId = None,
         last_event_id_parameter: LastEventIdParameter = None,
         _: StreamToken = None,
@@ -173,6 +174,7 @@ def stream_routes(store: SegmentStore, metrics: Metrics, max_streams: int, token
             None if causes is None else tuple(causes),
             min_margin,
             holdout,
+            purpose=purpose,
         )
         if streams.are_full:
             raise Problem(STREAMS_FULL, STREAMS_FULL.example, {"Retry-After": "5"})

@@ -11,7 +11,7 @@ from stream_app.audit.inputs import Misplaced
 from stream_app.audit.records import Letter, Membership, Migration, Standing
 from stream_app.audit.recount import Entry, compare
 from stream_app.audit.rows import CustomerRow
-from stream_app.core.events import EVENT_KINDS, MERGE, PROFILE
+from stream_app.core.events import CONSENT, EVENT_KINDS, MERGE, PROFILE
 from stream_app.core.moves import CAUSE_KINDS
 
 PartitionOf = Callable[[bytes], int]
@@ -96,7 +96,7 @@ def check_identity(migrations: Iterable[Migration], log: Log) -> Iterator[Findin
             message = f"header ce_id {seen.header_id!r}, expected {seen.migration_id}"
             yield Finding("identity", message, seen.customer_id, log.at(seen.offset))
         cause = seen.cause
-        is_profile = cause.kind == CAUSE_KINDS[PROFILE]  # which may do without an id
+        is_profile = cause.kind in (CAUSE_KINDS[PROFILE], CAUSE_KINDS[CONSENT])  # which may do without an id
         is_merge = cause.kind == CAUSE_KINDS[MERGE]
         is_event = is_profile or is_merge or cause.kind in EVENT_KINDS
         has_id = cause.event_id is not None or is_profile or is_merge

@@ -8,13 +8,23 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.changelog import (
+    FENCE_KEY,
+    MARK_PREFIX,
+    POSITION_KEY,
+    SALT_KEY,
+    PartitionPosition,
+    decode_mark,
+    mark_hash_of,
+)
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.records import Cause, Letter, LogRecord, Membership, Migration, Standing, broken
 from stream_app.audit.rows import CustomerRow, read_row
+from stream_app.contracts.forgetting import PRIVACY_HEADER
 from stream_app.contracts.outputs.dead_letter import DeadLetter
 from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.readers import read_membership, read_migration
+from stream_app.core.marks import Marks
 from stream_app.errors import SegmenterError
 
 
@@ -31,6 +41,7 @@ class Changelog:
         self.topic, self.partition = topic, partition
         self.rows: dict[bytes, LogRecord] = {}
         self.position: PartitionPosition | None = None
+        self.marks = Marks()
         self.fences = 0
 
     def take(self, records: Sequence[LogRecord]) -> list[Finding]:
@@ -42,6 +53,10 @@ class Changelog:
                 self.fences += 1
             elif key == POSITION_KEY:
                 findings += self._move(record)
+            elif key == SALT_KEY and record.value is not None:
+                self.marks.salt = record.value
+            elif key is not None and key.startswith(MARK_PREFIX):
+                findings += self._mark(mark_hash_of(key), record)
             elif key is None:
                 findings.append(self._finding("contracts", "a record without a key, expected a customer's id", record))
             elif record.value is None:
@@ -73,6 +88,16 @@ class Changelog:
             if position.offsets.get(topic, -1) < offset
         ]
 
+    def _mark(self, mark_hash: int, record: LogRecord) -> list[Finding]:
+        if record.value is None:
+            self.marks.drop(mark_hash)
+            return []
+        try:
+            self.marks.put(mark_hash, decode_mark(record.value))
+        except msgspec.MsgspecError as error:
+            return [self._finding("contracts", f"mark: {error}", record)]
+        return []
+
     def _finding(self, check: str, message: str, record: LogRecord) -> Finding:
         return Finding(check, message, position=place(self.topic, self.partition, record.offset))
 
@@ -81,6 +106,8 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
     """Return the migrations, and what is wrong with records that cannot be read."""
     migrations, findings = [], []
     for record in records:
+        if says_to_forget(record):
+            continue
         try:
             seen = _read(record.value or b"", SegmentMigration, read_migration, {("direction",), ("next_move",)})
         except ValidationError as error:
@@ -110,6 +137,18 @@ def read_migrations(records: Sequence[LogRecord], topic: str, partition: int) ->
             )
         )
     return migrations, findings
+
+
+def says_to_forget(record: LogRecord) -> bool:
+    """Return whether a record says that the customer that is its key is to be forgotten."""
+    return record.value is None and bool(record.key) and PRIVACY_HEADER in dict(record.headers)
+
+
+def forgotten_to(records: Sequence[LogRecord]) -> dict[str, int]:
+    """Return by customer who was erased the offset of the last record of migrations that says so."""
+    return {
+        (record.key or b"").decode("utf-8", "replace"): record.offset for record in records if says_to_forget(record)
+    }
 
 
 def read_memberships(

@@ -13,6 +13,7 @@ CHECKS: Final = {
     "positions": "positions never go back and are within the inputs",
     "totals": "each row equals a recount of its customer's inputs",
     "traits": "each row's traits are those that were observed last",
+    "consents": "who does not agree to be known is in no segment, and nothing of it is in its row",
     "dead letters": "exactly the invalid inputs, each once",
     "forwarding": "misplaced inputs were sent on to their own partition",
     "sequences": "each customer's migrations in a segmentation are numbered 1 to n, in the log's order",

@@ -16,9 +16,11 @@ from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.handovers import ALIAS_HEADER
 from stream_app.contracts.rejections import unnamed
 from stream_app.core.clock import NO_TIME, format_instant
-from stream_app.core.events import MERGE, PROFILE, Event, pack_events
+from stream_app.core.events import CONSENT, MERGE, PRIVACY_REQUEST, PROFILE, Event, pack_events
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Marks
 from stream_app.core.moves import CAUSE_KINDS
+from stream_app.core.privacy import customer_hash
 from stream_app.core.trust import GAP_MS, Trust, believe
 from stream_app.errors import CustomerUnnamed, InvalidRecord
 
@@ -71,11 +73,15 @@ class Misplaced(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """A record that is to be folded, and whether it says whose it is: if not, nobody vouches for its time."""
+    """A record that is to be folded, and whether it says whose it is: if not, nobody vouches for its time.
+
+    `is_erased` of one whose customer has been erased since, or is not to be known.
+    """
 
     record: LogRecord
     event: Event
     is_named: bool
+    is_erased: bool = False
 
 
 def judge(decoder: Decoder, record: LogRecord, now_ms: int) -> Verdict:
@@ -124,6 +130,8 @@ class PartitionInputs:
         Of the shop.
     gap_ms
         How far a single record may lead its topic's time.
+    marks
+        Who has been erased or suppressed; nobody if None.
     people
         Which ids are one customer's, if that is followed.
 
@@ -132,7 +140,7 @@ class PartitionInputs:
     entries
         By customer, the records that are to be folded; each topic's in the order of the log.
     profiles
-        The same for records that say what the customer is, which are no acts.
+        The same for records that say what the customer is, or agrees to, which are no acts.
     counts
         Figures by name.
     refused
@@ -158,11 +166,15 @@ class PartitionInputs:
         now_ms: int,
         timezone: str = UTC,
         gap_ms: int = GAP_MS,
+        marks: Marks | None = None,
         people: KnownIds | None = None,
     ) -> None:
         self._people = people
         self.unplaced: list[Entry] = []
         self.copies: list[tuple[int, int]] = []
+        self._marks = Marks() if marks is None else marks
+        self._gone: dict[str, list[Entry]] = {}
+        """By customer who has been erased, the records that were."""
         self.entries: dict[str, list[Entry]] = {}
         self.profiles: dict[str, list[Entry]] = {}
         self.counts: Counter[str] = Counter()
@@ -213,7 +225,7 @@ class PartitionInputs:
             event, is_named = verdict.event, verdict.event is not None and bool(verdict.event.customer_id)
             to_partition = self._belongs_to(event, record)
             if event is not None and not is_named and to_partition == self._partition:
-                placed = self._placed(verdict, stream, taken)
+                placed = self._placed(verdict, topic, stream, record.offset, taken)
                 if self._people is not None and self._may_be_otherwise(placed, bool(letters)):
                     if not letters:
                         self.unplaced.append(self._entry(stream, record, event))
@@ -229,17 +241,20 @@ class PartitionInputs:
                 counts["misplaced"] += 1
                 self.misplaced.append(Misplaced(*source, to_partition, event.customer_id, fingerprint(record)))
                 continue
-            taken.append(_Taken(record, event, is_named))
+            if event.kind == PRIVACY_REQUEST:
+                self._match_request(topic, record, event)
+                continue
+            taken.append(_Taken(record, event, is_named, self._is_erased(topic, record.offset, event)))
             if self._people is not None and any(name == ALIAS_HEADER for name, _ in record.headers):
                 self.copies.append((stream, record.offset))
             if event.order_id:
                 self._told_of.setdefault(event.order_id, {})[event.customer_id] = None
             if source in self._caused:
                 self._match_causes(topic, record, event)
-        for (record, event, _), watermark_ms in zip(taken, self._believe(stream, taken), strict=True):
-            is_profile = event.kind == PROFILE
-            entries = self.profiles if is_profile else self.entries
-            counts["profiles" if is_profile else "folded or repeated"] += 1
+        for (record, event, _, is_erased), watermark_ms in zip(taken, self._believe(stream, taken), strict=True):
+            is_profile = event.kind in (PROFILE, CONSENT)
+            entries = self._gone if is_erased else self.profiles if is_profile else self.entries
+            counts["erased" if is_erased else "profiles" if is_profile else "folded or repeated"] += 1
             where = stream, record.offset, watermark_ms, record.timestamp_ms
             entry = Entry(*where, event, self._timezone, self._gap_ms)
             try:
@@ -265,26 +280,51 @@ class PartitionInputs:
         key = (event.customer_id.encode() or record.key or b"") if event is not None else b""
         return self._partition_of(key) if key else self._partition
 
-    def _placed(self, verdict: Verdict, stream: int, taken: Sequence[_Taken]) -> Verdict:
+    def _is_erased(self, topic: str, offset: int, event: Event) -> bool:
+        """Return whether a record was folded for a customer who has been erased since, or was not folded at all."""
+        if not len(self._marks):
+            return False
+        mark = self._marks.by_hash.get(self._marks.hash_of(customer_hash(event.customer_id)))
+        if mark is None:
+            return False
+        return mark.is_suppressed or event.at_ms < mark.before_ms or offset < mark.offsets.get(topic, 0)
+
+    def _match_request(self, topic: str, record: LogRecord, event: Event) -> None:
+        """Count a privacy request, and check that the moves that name it are of its customer."""
+        self.counts["privacy requests"] += 1
+        for migration in self._caused.pop((topic, self._partition, record.offset), ()):
+            if migration.customer_id != event.customer_id or migration.to.segment_id is not None:
+                message = f"{migration.segmentation} {migration.sequence} names a request of somebody else"
+                self._note("causes", message, topic, record, migration.customer_id)
+
+    def _placed(self, verdict: Verdict, topic: str, stream: int, offset: int, taken: Sequence[_Taken]) -> Verdict:
         """Return the verdict on a record without a customer: that of the one who has its order, if there is one."""
         event = verdict.event
         assert event is not None
         holders = [
             customer_id
             for customer_id in self._told_of.get(event.order_id, ())
-            if knows_order(self._acts_of(customer_id, stream, taken), event.order_id)
+            if knows_order(self._acts_of(customer_id, topic, stream, offset, taken), event.order_id)
         ]
         if len(holders) != 1:
             refused = unnamed(event)
             return verdict._replace(event=None, rejection=(refused.reason, refused.field))
         return verdict._replace(event=msgspec.structs.replace(event, customer_id=holders[0]))
 
-    def _acts_of(self, customer_id: str, stream: int, taken: Sequence[_Taken]) -> Iterator[Entry]:
-        """Yield a customer's records of a topic up to now."""
-        yield from (entry for entry in self.entries.get(customer_id, ()) if entry.stream == stream)
-        for record, event, _ in taken:
-            if event.customer_id == customer_id:
+    def _acts_of(
+        self, customer_id: str, topic: str, stream: int, offset: int, taken: Sequence[_Taken]
+    ) -> Iterator[Entry]:
+        """Yield a customer's records of a topic up to now, those that have been erased up to then."""
+        with_erased = bool(len(self._marks)) and self._was_erased_behind(customer_id, topic, offset)
+        known = (*(self._gone.get(customer_id, ()) if with_erased else ()), *self.entries.get(customer_id, ()))
+        yield from (entry for entry in known if entry.stream == stream)
+        for record, event, _, is_erased in taken:
+            if event.customer_id == customer_id and (with_erased or not is_erased):
                 yield Entry(stream, record.offset, NO_TIME, record.timestamp_ms, event, self._timezone)
+
+    def _was_erased_behind(self, customer_id: str, topic: str, offset: int) -> bool:
+        mark = self._marks.by_hash.get(self._marks.hash_of(customer_hash(customer_id)))
+        return mark is not None and offset < mark.offsets.get(topic, 0)
 
     def _believe(self, stream: int, taken: Sequence[_Taken]) -> list[int]:
         """Return how far a topic's time is believed to have come with each of its next events."""

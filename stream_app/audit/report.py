@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from stream_app.audit.findings import CHECKS, EXAMPLES_KEPT, Finding
 from stream_app.audit.verification import Verification
+from stream_app.plurals import counted
 
 NAME_WIDTH: Final = 44
 TEXT_CHARACTERS: Final = 300
@@ -28,7 +29,7 @@ def lines(found: Verification) -> Iterator[str]:
         if breaches > EXAMPLES_KEPT:
             yield f"      … and {breaches - EXAMPLES_KEPT:,} more"
     breaches = found.tally.total
-    verdict = "clean" if found.tally.is_clean else f"{breaches:,} {'breach' if breaches == 1 else 'breaches'}"
+    verdict = "clean" if found.tally.is_clean else counted(breaches, "breach", "breaches")
     yield f"{verdict}, {sum(found.records.values()):,} records in {found.seconds:.1f} s"
 
 

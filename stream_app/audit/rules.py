@@ -32,7 +32,7 @@ from stream_app.audit.records import Migration
 from stream_app.audit.recount import Entry, acts_of, distinct, is_misdated, likely_orders
 from stream_app.audit.rows import CustomerRow
 from stream_app.core.clock import NO_TIME, format_instant, to_milliseconds
-from stream_app.core.events import ENGAGEMENT, PROFILE
+from stream_app.core.events import CONSENT, ENGAGEMENT, PROFILE
 from stream_app.core.kept import read_kept
 from stream_app.segmentations.learned.rhythm import Rhythm
 
@@ -56,6 +56,10 @@ class Checked(NamedTuple):
     places: int
     moves: int
     left_open: int
+
+
+NO_ACTS: Final = (PROFILE, CONSENT)
+"""Kinds of inputs that say what a customer is, or agrees to."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +91,17 @@ class Evidence:
     def orders(self, customer_id: str) -> Iterator[list[Entry]]:
         """Yield a customer's inputs in the likely orders, without those that are delivered again."""
         for order in likely_orders([*self.acts.get(customer_id, ()), *self.profiles.get(customer_id, ())]):
-            acts = [entry for entry in order if entry.event.kind != PROFILE]
+            acts = [entry for entry in order if entry.event.kind not in NO_ACTS]
             again = {id(entry) for entry, fold in zip(acts, distinct(acts), strict=True) if not fold}
             yield [entry for entry in order if id(entry) not in again]
 
     def customer(self, customer_id: str, known: Sequence[Entry], held: Held, rhythm: Rhythm | None) -> Customer:
         """Return a customer with these inputs."""
-        acts = [entry for entry in known if entry.event.kind != PROFILE]
+        acts = [entry for entry in known if entry.event.kind not in NO_ACTS]
         return Customer(
             customer_id,
             [self._act(entry, event_type) for entry, event_type in acts_of(acts)],
-            [self._observation(entry) for entry in known if entry.event.kind == PROFILE],
+            [self._observation(entry) for entry in known if entry.event.kind in NO_ACTS],
             figures_of(acts, self.minor_per_major, rhythm),
             held,
         )
@@ -253,7 +257,7 @@ def _timely(order: list[Entry]) -> Iterator[list[Entry]]:
     Conditions that began to be counted afterwards, but before the time that such a record tells, know nothing of it.
     Whether a record led the time of all topics, too, is not known.
     """
-    leading = [entry for entry in order if entry.event.kind != PROFILE and entry.event.at_ms > entry.watermark_ms]
+    leading = [entry for entry in order if entry.event.kind not in NO_ACTS and entry.event.at_ms > entry.watermark_ms]
     for from_ms in sorted({entry.event.at_ms for entry in leading}, reverse=True)[:LEADING_MAX]:
         left_out = {id(entry) for entry in leading if entry.event.at_ms >= from_ms}
         yield [entry for entry in order if id(entry) not in left_out]

@@ -29,7 +29,8 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.audit import checks
 from stream_app.audit.checks import Keyed, Log
-from stream_app.audit.evidence import Changelog, read_letters, read_memberships, read_migrations
+from stream_app.audit.consents import check_consents, without
+from stream_app.audit.evidence import Changelog, forgotten_to, read_letters, read_memberships, read_migrations
 from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import MERGED, Misplaced, PartitionInputs, fingerprint
@@ -37,13 +38,16 @@ from stream_app.audit.names import check_direction, check_names
 from stream_app.audit.people import People, has_ended
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
+from stream_app.audit.recount import Entry
 from stream_app.audit.rows import CustomerRow
 from stream_app.audit.rules import Evidence, check_rules
 from stream_app.audit.segmentations import Segmentations
 from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
+from stream_app.core.consent import EVERYBODY, ConsentRules
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Marks
 from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, TimeZoneChanged
 from stream_app.segmentations.learned.rhythm import Rhythm
@@ -73,6 +77,8 @@ class Deployment:
         Of the shop.
     gap_ms
         How far a single record may lead its topic's time.
+    consent
+        What customers agree to who have said nothing.
     people
         Makes what follows statements on ids, if workers follow them.
     """
@@ -84,6 +90,7 @@ class Deployment:
     minor_per_major: int = 100
     timezone: str = UTC
     gap_ms: int = GAP_MS
+    consent: ConsentRules = EVERYBODY
     people: Callable[[], People] | None = None
 
 
@@ -209,6 +216,7 @@ class _Audit:
         self._customers: dict[int, list[str]] = {}
         self._misplaced: list[Misplaced] = []
         self._segmentations = Segmentations()
+        self._forgotten: dict[str, int] = {}
         self._people = deployment.people() if deployment.people is not None else None
         self._positions: dict[int, PartitionPosition] = {}
 
@@ -270,7 +278,8 @@ class _Audit:
         tally.add(check_figures(rows, standings, told, figures_log))
         tally.add(checks.check_models(standings, migrations, self._segmentations.newest_of, migration_log))
 
-        inputs = await self._read_inputs(partition, positions, migrations)
+        inputs = await self._read_inputs(partition, positions, migrations, changelog.marks)
+        migrations = [each for each in migrations if each.offset > self._forgotten.get(each.customer_id, -1)]
         tally.add(checks.check_positions(positions, self._ends(partition), partition, bool(rows)))
         if self._people is not None:
             await self._gather(self._people, changelog, rows, standings, migrations, inputs)
@@ -291,15 +300,22 @@ class _Audit:
         """Compare the rows of a partition with its inputs."""
         tally, figures = self.found.tally, self.found.figures
         log, migration_log = Log(changelog.topic, changelog.partition), Log(self._names.migrations, changelog.partition)
-        duplicates, findings = checks.check_totals(rows, inputs.entries, log, inputs.profiles.keys())
+        consented = check_consents(rows, standings, inputs.entries, inputs.profiles, self._deployment.consent, log)
+        tally.add(consented.findings)
+        apart = consented.apart
+        known, acts = without(rows, apart), without(inputs.entries, apart)
+        profiles = without(inputs.profiles, apart)
+        if consented.left_out:
+            figures["of customers who were without consent"] += consented.left_out
+        migrations = [each for each in migrations if each.customer_id not in apart]
+        duplicates, findings = checks.check_totals(known, acts, log, profiles.keys())
         tally.add(findings)
-        figures["folded"] += inputs.counts["folded or repeated"] - duplicates
+        apart_acts = sum(len(entries) for customer_id, entries in inputs.entries.items() if customer_id in apart)
+        figures["folded"] += inputs.counts["folded or repeated"] - apart_acts - duplicates
         figures["duplicates"] += duplicates
-        tally.add(check_traits(rows, inputs.profiles, log))
-        self._check_names(migrations, inputs, migration_log)
-        evidence = Evidence(
-            rows, standings, inputs.entries, inputs.profiles, migrations, self._deployment.minor_per_major
-        )
+        tally.add(check_traits(known, profiles, log))
+        self._check_names(migrations, acts, migration_log)
+        evidence = Evidence(known, standings, acts, profiles, migrations, self._deployment.minor_per_major)
         self._check_rules(changelog, evidence)
 
     async def _gather(
@@ -372,8 +388,8 @@ class _Audit:
         in_force = {kinds.get(name, "learned") for name, version in versions.items() if version >= 0}
         rows = {customer_id: row for customer_id, row in rows.items() if not has_ended(row)}
         if "rules" in in_force:
-            return set(rows)
-        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms != -NO_TIME}
+            return {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms <= -NO_TIME}
+        acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms < -NO_TIME}
         return acted if "learned" in in_force else set()
 
     def _check_rules(self, changelog: Changelog, evidence: Evidence) -> None:
@@ -402,18 +418,20 @@ class _Audit:
         model = self._segmentations.models.get((name, versions.get(name, -1)))
         return None if model is None else model.frame.rhythm
 
-    def _check_names(self, migrations: list[Migration], inputs: PartitionInputs, log: Log) -> None:
+    def _check_names(self, migrations: list[Migration], acts: Mapping[str, Sequence[Entry]], log: Log) -> None:
         """Check where moves of learned segmentations lead, and the names of the segments at all moves into them."""
         streams = {topic: stream for topic, stream, _ in self._streams}
         models = self._segmentations.models
-        self.found.tally.add(check_direction(migrations, inputs.entries, streams, models, log))
-        checked, findings = check_names(migrations, inputs.entries, streams, models, log)
+        self.found.tally.add(check_direction(migrations, acts, streams, models, log))
+        checked, findings = check_names(migrations, acts, streams, models, log)
         self.found.tally.add(findings)
         self.found.figures["names checked"] += checked.names
         self.found.figures["names that depend on the order"] += checked.order_dependent
 
     async def _read_migrations(self, log: Log) -> list[Migration]:
-        migrations, findings = read_migrations(await self._read(*log), *log)
+        records = await self._read(*log)
+        self._forgotten = forgotten_to(records)
+        migrations, findings = read_migrations(records, *log)
         tally = self.found.tally
         tally.add(findings)
         tally.add(checks.check_migrations(migrations, log, self._is_whole(*log)))
@@ -434,7 +452,7 @@ class _Audit:
         return memberships
 
     async def _read_inputs(
-        self, partition: int, positions: Mapping[str, int], migrations: list[Migration]
+        self, partition: int, positions: Mapping[str, int], migrations: list[Migration], marks: Marks
     ) -> PartitionInputs | None:
         """Judge the inputs; return None if records are gone already, for then nothing can be recounted."""
         names, found = self._names, self.found
@@ -448,8 +466,8 @@ class _Audit:
             letters = [letter for letter in letters if letter.source[0] != names.identities]
         found.tally.add(checks.check_letter_keys(letters, log, names.inputs))
         committed = {topic: self._committed.get((topic, partition), 0) for topic in names.inputs}
-        known = letters, migrations, self._now_ms, self._deployment.timezone, self._deployment.gap_ms, self._people
-        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known)
+        known = letters, migrations, self._now_ms, self._deployment.timezone, self._deployment.gap_ms
+        inputs = PartitionInputs(partition, self._partition_of, positions, committed, *known, marks, self._people)
         last_offsets = dict.fromkeys(names.inputs, -1)
         for topic, stream, decoder in self._streams:
             async for records in self._batches(topic, partition):
@@ -462,6 +480,9 @@ class _Audit:
             return None
         found.tally.add(inputs.findings)
         found.refused += inputs.refused
+        for name in ("erased", "privacy requests"):
+            if inputs.counts[name]:
+                found.figures[name] += inputs.counts[name]
         for name in ("tombstones", "misplaced", "pending"):
             found.figures[name] += inputs.counts[name]
         self._misplaced += inputs.misplaced

@@ -18,16 +18,20 @@ from stream_app.api.application import create_application
 from stream_app.api.console import Console, Document, FileDocument
 from stream_app.api.deciding import Decisions, Desk
 from stream_app.api.live_document import LiveDocument
+from stream_app.api.live_parts import LiveParts
 from stream_app.api.memory_store import MemoryStore
+from stream_app.api.readiness import StoreReadiness
 from stream_app.api.redis_store import RedisStore
-from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.api.refusals import Refusals
+from stream_app.api.sampling import ViewSampler
+from stream_app.api.server import log_address, serve
 from stream_app.api.sessions import KEY_BYTES
 from stream_app.api.store import SegmentStore
 from stream_app.bootstrap.redis import create_redis_connection
 from stream_app.bootstrap.tokens import create_tokens, follow_tokens_file
 from stream_app.errors import ConfigurationError
 from stream_app.settings.loading import read_secret
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import SIGNING_KEY_CHARACTERS, Settings
 from stream_app.web.single_file import FILE_NAME
 
 
@@ -45,8 +49,9 @@ def create_api(settings: Settings) -> Callable[[], Coroutine[None, None, None]]:
 
     async def run() -> None:
         store = RedisStore(connection, keys, metrics)
-        document = LiveDocument(store, settings.business.timezone)
-        console = Console(store, document, tokens, key, decisions, package_version())
+        timezone, sampler = settings.business.timezone, ViewSampler(connection, keys)
+        document = LiveDocument(store, timezone, LiveParts(store, sampler))
+        console = Console(store, document, tokens, key, decisions, package_version(), Refusals(sampler, timezone))
         await _serve(settings, store, tokens, metrics, log_address, console, key)
 
     return run
@@ -124,12 +129,19 @@ async def _serve(
         cors_origins=section.cors_origins,
     )
     async with Service(StoreReadiness(store), health, metrics) as service, _following(section.tokens_file, tokens):
-        await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service)
+        await serve(app, store, Address(section.host, section.port, "setting api.port"), announce, service, console)
 
 
 def _signing_key(settings: Settings) -> bytes:
-    key = read_secret(settings.api, "signing_key", "api.signing_key")
-    return token_bytes(KEY_BYTES) if key is None else key.encode()
+    section = settings.api
+    key = read_secret(section, "signing_key", "api.signing_key")
+    if key is None:
+        return token_bytes(KEY_BYTES)
+    if len(key) < SIGNING_KEY_CHARACTERS:
+        path = section.signing_key_file
+        name = "setting api.signing_key" if path is None else f"setting api.signing_key_file: {path}"
+        raise ConfigurationError(f"{name}: {len(key)} characters, expected at least {SIGNING_KEY_CHARACTERS}")
+    return key.encode()
 
 
 def _desk_of(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:

@@ -25,6 +25,7 @@ def create_decoders(
         kept=tuple(sorted(fields)),
         traits={name: trait.type for name, trait in traits.items()},
         placeholder_ids=(*settings.records.placeholder_ids, *settings.records.more_placeholder_ids),
+        purposes=settings.consent.purposes,
         sensitive_allowed=frozenset(name for name, trait in traits.items() if trait.legal_basis),
     )
     return {topic: Decoder(contract, policy) for topic, contract in contracts.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.clock import DAY_MS, SECOND_MS
+from stream_app.core.consent import ConsentRules
 from stream_app.core.moves import MigrationContext
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Segmentation
@@ -13,7 +14,7 @@ from stream_app.errors import ConfigurationError
 from stream_app.segmentations.registry import build_segmentation
 from stream_app.segmentations.rules.id_lists import IdList
 from stream_app.settings.definitions import Definitions
-from stream_app.settings.sections import Settings
+from stream_app.settings.sections import OPT_IN, Settings
 
 
 def create_segmentations(
@@ -47,6 +48,20 @@ def create_migration_context(settings: Settings) -> MigrationContext:
             entry.name: entry.warn_before.milliseconds
             for entry in settings.definitions.segmentations
             if entry.warn_before is not None
+        },
+        consent=create_consent_rules(settings),
+    )
+
+
+def create_consent_rules(settings: Settings) -> ConsentRules:
+    """Return what customers agree to who have said nothing."""
+    consent = settings.consent
+    return ConsentRules(
+        consent.purposes,
+        frozenset(purpose for purpose, default in consent.defaults.items() if default == OPT_IN),
+        {
+            place: {purpose: default == OPT_IN for purpose, default in defaults.items()}
+            for place, defaults in consent.jurisdictions.items()
         },
     )
 

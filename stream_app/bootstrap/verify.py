@@ -18,14 +18,16 @@ from stream_app.settings.sections import Settings
 
 def create_deployment(settings: Settings) -> Deployment:
     """Return what an audit looks at."""
+    context = create_migration_context(settings)
     return Deployment(
         connection=create_connection(settings),
         names=create_topic_names(settings),
         partitions=settings.kafka.partitions,
         decoders=partial(create_decoders, settings),
-        minor_per_major=create_migration_context(settings).minor_per_major,
+        minor_per_major=context.minor_per_major,
         timezone=settings.business.timezone,
         gap_ms=settings.records.trusted_gap_days * DAY_MS,
+        consent=context.consent,
         people=partial(_create_people, settings) if settings.identities.enabled else None,
     )
 

@@ -14,6 +14,7 @@ from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.learning import create_trainer_settings
+from stream_app.bootstrap.privacy import create_privacy_rules
 from stream_app.bootstrap.segmentation import create_migration_context, create_segmentations, intervals_ms
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.identities import IDENTITIES
@@ -146,4 +147,5 @@ def create_lane_settings(settings: Settings) -> LoopSettings:
         tick_wait_ms=wait_seconds * SECOND_MS,
         live_tick_wait_ms=min(wait_seconds, settings.learning.live_wait_seconds) * SECOND_MS,
         figures_interval_ms=settings.worker.figures_interval_seconds * SECOND_MS,
+        privacy=create_privacy_rules(settings),
     )

@@ -59,7 +59,7 @@ def api(context: click.Context, config: Path | None) -> None:
     type=click.Choice(SCOPES),
     multiple=True,
     default=READING,
-    help="May be repeated.  [default: all but decide:models]",
+    help="May be repeated.  [default: those that read]",
 )
 @click.option(
     "--format",

@@ -29,6 +29,7 @@ from stream_app.core.events import MERGE, pack_events
 from stream_app.core.identities import Identities, Refused, Statement
 from stream_app.core.weaving import Weaver, statement_of
 from stream_app.errors import ConfigurationError, InvalidRecord
+from stream_app.plurals import counted
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import Reader, SourceFile, merge_by_time
@@ -125,7 +126,7 @@ def describe_customer(
     """
     group, end = known.group_of(customer_id), known.end_of(customer_id)
     ids = {customer_id} if group is None else group.ids
-    yield f"{end}: {len(ids)} {'id' if len(ids) == 1 else 'ids'}" + (", shared" if known.is_shared(end) else "")
+    yield f"{end}: {counted(len(ids), 'id')}" + (", shared" if known.is_shared(end) else "")
     for said in () if group is None else group.statements:
         yield f"  {_line(said)}"
     for said, why in refused:

@@ -19,18 +19,20 @@ from stream_app.adapters.wall_clock import now_ms
 from stream_app.bootstrap.decoding import create_decoders
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.bootstrap.loading import create_loading_options
+from stream_app.bootstrap.pseudonyms import read_pseudonyms
 from stream_app.commands.groups import CONFIG
 from stream_app.commands.input_files import EXPORTS, FILE, ManyFiles, takes_input_files, takes_reading
 from stream_app.contracts.inputs.table import FILE_CONTRACTS, STATEMENT_CONTRACTS
 from stream_app.contracts.rejections import NOBODY_REASONS
 from stream_app.errors import ConfigurationError
 from stream_app.exits import ExitCode
+from stream_app.plurals import counted
 from stream_app.replay.refusals import REASONS_SHOWN, REFUSED_COUNT_MAX, REFUSED_SHARE_MAX, has_failed
 from stream_app.report.progress import Progress
 from stream_app.settings.loading import load_settings
 from stream_app.settings.sections import Settings
 from stream_app.sources.files import SourceFile
-from stream_app.sources.judging import Judgement, judge_files
+from stream_app.sources.judging import JudgedRecord, Judgement, judge_files
 
 
 @click.command(cls=ManyFiles)
@@ -65,8 +67,7 @@ def produce(
     silence_kafka()
     files = inputs(settings)
     _require_identities(settings, files)
-    count = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-    click.echo(f"reading {count}; all records are judged before one is sent …")
+    click.echo(f"reading {counted(len(files), 'file')}; all records are judged before one is sent …")
     decoders = create_decoders(settings, contracts=FILE_CONTRACTS)
     with judge_files(files, decoders, now_ms(), create_loading_options(settings, decoders)) as judgement:
         _tell_refused(judgement)
@@ -85,13 +86,18 @@ def _require_identities(settings: Settings, files: Sequence[SourceFile]) -> None
 def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
     names = create_topic_names(settings)
     count = judgement.accepted.total()
+    pseudonyms = read_pseudonyms(settings)
+
+    def line_of(record: JudgedRecord) -> Line:
+        line = Line(record.at_ms, names.input_topic(record.topic), record.customer_id, record.event_id, record.payload)
+        if pseudonyms is None:
+            return line
+        return line._replace(customer_id=pseudonyms.of(line.customer_id), payload=pseudonyms.rewrite(line.payload))
+
     sending = Progress(count, partial(click.echo, err=True), "sent")
     producer = RecordProducer(
         create_connection(settings),
-        lambda: (
-            Line(record.at_ms, names.input_topic(record.topic), record.customer_id, record.event_id, record.payload)
-            for record in judgement.records()
-        ),
+        lambda: map(line_of, judgement.records()),
         count,
         judgement.newest_ms,
         [names.input_topic(topic) for topic in judgement.accepted],
@@ -106,7 +112,7 @@ def _send(settings: Settings, judgement: Judgement, pace: Pace) -> None:
 
 def _counted(sent: Mapping[str, int], judgement: Judgement, names: TopicNames) -> str:
     topics = [names.input_topic(topic) for topic in judgement.accepted]
-    return " and ".join(f"{sent[topic]:,} records to {topic}" for topic in topics)
+    return " and ".join(f"{counted(sent[topic], 'record')} to {topic}" for topic in topics)
 
 
 def _tell_refused(judgement: Judgement) -> None:
@@ -115,7 +121,7 @@ def _tell_refused(judgement: Judgement) -> None:
         click.echo(f"refused {count:,} as {reason.replace('_', ' ')}: {judgement.examples[reason]}", err=True)
     others = len(judgement.refused) - REASONS_SHOWN
     if others > 0:
-        click.echo(f"refused others for {others} further reasons", err=True)
+        click.echo(f"refused others for {counted(others, 'further reason')}", err=True)
 
 
 def _is_too_bad(judgement: Judgement, max_rejected: float) -> bool:

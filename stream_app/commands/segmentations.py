@@ -14,6 +14,7 @@ from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config, wit
 from stream_app.commands.input_files import ManyFiles, takes_columns, takes_input_files
 from stream_app.core.local_days import UTC
 from stream_app.errors import ConfigurationError
+from stream_app.plurals import counted
 from stream_app.segmentations.file import Checked, check_file, shipped_text
 from stream_app.segmentations.importing import SYSTEMS, import_file
 from stream_app.segmentations.learned.configuration import LearnedConfiguration
@@ -43,8 +44,7 @@ def check(file: Path, config: Path | None) -> None:
     for mistake in checked.mistakes:
         click.echo(str(mistake), err=True)
     if checked.mistakes:
-        count = len(checked.mistakes)
-        click.echo(f"{file}: {count} mistake{'s' if count > 1 else ''}", err=True)
+        click.echo(f"{file}: {counted(len(checked.mistakes), 'mistake')}", err=True)
         raise SystemExit(1)
     _require_compiled(config, file)
     for line in _told(file, checked, settings.money.base_currency):
@@ -72,9 +72,8 @@ def _told(file: Path, checked: Checked, currency: str) -> list[str]:
             lines.append(f"{entry.name}: {sentence_of(entry, currency, definitions.timezone or UTC)}")
     lines += [f"warning: {warning}" for warning in checked.warnings]
     lines += [f"note: {note}" for note in checked.notes]
-    lines += [f"list {name}: {len(ids):,} ids" for name, ids in (checked.lists or {}).items()]
-    count = len(definitions.segmentations)
-    return [*lines, f"{file}: {count} segmentation{'s' if count > 1 else ''}, no mistake"]
+    lines += [f"list {name}: {counted(len(ids), 'id')}" for name, ids in (checked.lists or {}).items()]
+    return [*lines, f"{file}: {counted(len(definitions.segmentations), 'segmentation')}, no mistake"]
 
 
 _FILES: Final = takes_input_files(click.Path(path_type=Path, dir_okay=False), "JSON lines or CSV, plain or .gz.")

@@ -10,6 +10,16 @@ import click
 from stream_app.adapters.listening import Address
 
 HOST: Final = "127.0.0.1"
+ALONE: Final = {
+    "allow_anonymous": True,
+    "host": HOST,
+    "health_port": 0,
+    "tokens": [],
+    "tokens_file": None,
+    "signing_key": None,
+    "signing_key_file": None,
+}
+"""Settings of the API that hold here, whatever a deployment's file or environment says of its own."""
 PORT: Final = click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -45,5 +55,4 @@ def serve_folder(folder: Path, port: int) -> None:
     def show(address: str) -> None:
         click.echo(f"serving {address}/ for people, {address}/v1/segmentations for programs (Ctrl-C ends it)")
 
-    alone = {"allow_anonymous": True, "host": HOST, "port": port, "health_port": 0, "tokens": []}
-    run_service(create_demo_api(load_settings(None, {"api": alone}), folder, show), uvloop.run)
+    run_service(create_demo_api(load_settings(None, {"api": ALONE | {"port": port}}), folder, show), uvloop.run)

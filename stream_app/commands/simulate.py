@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stream_app.plurals import counted
 from stream_app.report.progress import Progress
 from stream_app.simulator.populations import POPULATIONS
 from stream_app.simulator.simulation import Faults, simulate
@@ -69,15 +70,16 @@ def simulate_command(
 
     def watch(done: int, total: int, at_ms: int) -> None:
         if not total:
-            click.echo(f"drawing {number:,} customers over {span_days:,} days …")
+            click.echo(f"drawing {counted(number, 'customer')} over {counted(span_days, 'day')} …")
             return
         if not done:
-            click.echo(f"writing {total:,} records to {out} …")
+            click.echo(f"writing {counted(total, 'record')} to {out} …")
             writing.append(Progress(total, click.echo, "written"))
         writing[0].note(done, done, at_ms)
 
     counts = simulate(number, span_days, seed, out, first_day, refund_rate, faults, kind, watch)
     click.echo(
-        f"{counts.events:,} events of {counts.customers:,} customers with {counts.changes:,} true changes in {out}"
+        f"{counted(counts.events, 'event')} of {counted(counts.customers, 'customer')} with "
+        f"{counted(counts.changes, 'true change')} in {out}"
     )
     click.echo(kind.truth)

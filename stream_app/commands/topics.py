@@ -12,6 +12,7 @@ from stream_app.adapters.topic_admin import check_topics, create_topics
 from stream_app.bootstrap.kafka import create_connection, create_topic_specs
 from stream_app.commands.groups import CONFIG, GuessingGroup, passes_config
 from stream_app.exits import ExitCode
+from stream_app.plurals import counted
 from stream_app.settings.loading import load_settings
 
 
@@ -31,7 +32,7 @@ def topics_create(config: Path | None) -> None:
     """Make the topics that are missing; those that are there stay as they are."""
     settings = load_settings(config)
     for spec, made in asyncio.run(create_topics(create_connection(settings), create_topic_specs(settings))):
-        partitions = f"{spec.partitions} partition{'' if spec.partitions == 1 else 's'}"
+        partitions = counted(spec.partitions, "partition")
         click.echo(f"{spec.name}: {'made' if made else 'is there'} ({partitions}, {spec.properties['cleanup.policy']})")
 
 

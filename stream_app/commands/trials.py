@@ -20,6 +20,7 @@ from stream_app.core.clock import format_instant
 from stream_app.core.local_days import zone_of
 from stream_app.core.partition import Partition
 from stream_app.exits import ExitCode
+from stream_app.plurals import counted
 from stream_app.replay.backtest import Backtest, backtest_of
 from stream_app.replay.preview import Preview, preview_of
 from stream_app.replay.refusals import REFUSED_SHARE_MAX, has_failed
@@ -106,7 +107,7 @@ def _preview_document(found: Preview) -> dict[str, Any]:
 
 def _print_preview(found: Preview, days: int, currency: str) -> None:
     out = _console()
-    out.print(f"{found.customers:,} customers as of {format_instant(found.as_of_ms)}")
+    out.print(f"{counted(found.customers, 'customer')} as of {format_instant(found.as_of_ms)}")
     sizes = _table("Segment", "Name", "Customers", "Share", f"Revenue {currency}")
     for each in found.sizes:
         share, revenue = f"{each.share:.1%}", f"{each.revenue:,.2f}"

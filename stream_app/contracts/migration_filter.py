@@ -7,6 +7,7 @@ somebody asks for them by their cause.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -72,6 +73,8 @@ class MigrationFilter:
         Alternatives, of notices alone; None: any.
     where
         Of migrations alone: a condition of `read_condition` that must be true; None: any.
+    purpose
+        What the customers must agree to; None: nothing. Notices tell nothing of consents: none is selected then.
     """
 
     segmentations: tuple[str, ...] | None = None
@@ -84,6 +87,7 @@ class MigrationFilter:
     holdout: HoldoutChoice = "include"
     statuses: tuple[str, ...] | None = None
     where: Condition | None = None
+    purpose: str | None = None
 
     def selects(self, migration: MigrationRecord) -> bool:
         """Return whether a migration is asked for."""
@@ -98,6 +102,7 @@ class MigrationFilter:
             and (self.min_margin is None or margin is None or margin >= self.min_margin)
             and self._selects_holdout(is_held_out=migration.holdout.held_out)
             and (self.where is None or holds(self.where, migration))
+            and agrees(migration.consents, self.purpose)
         )
 
     def selects_notice(self, notice: UpcomingRecord) -> bool:
@@ -114,6 +119,7 @@ class MigrationFilter:
             and (self.causes is None or notice.cause.kind in self.causes)
             and (self.statuses is None or notice.status in self.statuses)
             and self._selects_holdout(is_held_out=notice.holdout.held_out)
+            and self.purpose is None
         )
 
     def _selects_holdout(self, *, is_held_out: bool) -> bool:
@@ -121,6 +127,11 @@ class MigrationFilter:
 
     def _selects_cause(self, kind: str) -> bool:
         return kind not in VERSION_CAUSES if self.causes is None else kind in self.causes
+
+
+def agrees(consents: Mapping[str, bool] | None, purpose: str | None) -> bool:
+    """Return whether a customer agrees to a purpose, by what a record tells of consents; to None everybody does."""
+    return purpose is None or consents is None or consents.get(purpose, True)
 
 
 def _is_any(choices: tuple[SegmentChoice, ...] | None, segmentation: str, segment: SegmentReference | None) -> bool:

@@ -17,6 +17,7 @@ from stream_app.contracts.ids import (
 )
 from stream_app.contracts.kept import require_paths
 from stream_app.core.clock import MINUTE_MS
+from stream_app.core.consent import PURPOSES
 from stream_app.core.ids import normal_id
 from stream_app.errors import ConfigurationError
 
@@ -55,6 +56,8 @@ class DecodingPolicy:
         Names of traits that are accepted though they tell what is specially protected.
     placeholder_ids
         What stands for nobody where a customer's id should be, in any case.
+    purposes
+        What customers can agree to.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class DecodingPolicy:
     traits: Mapping[str, TraitType] = field(default_factory=dict)
     sensitive_allowed: frozenset[str] = frozenset()
     placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
+    purposes: tuple[str, ...] = PURPOSES
 
     def __post_init__(self) -> None:
         if self.base_currency not in MINOR_DIGITS:

@@ -134,7 +134,9 @@ class MigrationRecord(msgspec.Struct, frozen=True, gc=False):
     holdout: Holdout
     direction: str | None = None
     next_move: NextMove | None = None
+    consents: dict[str, bool] | None = None
     merged_into: str | None = None
+    revenue_before: float | None = None
 
     @property
     def margin(self) -> float | None:
@@ -153,6 +155,7 @@ class MembershipRecord(msgspec.Struct, frozen=True, gc=False):
     model_version: int
     as_of: str
     next_move: NextMove | None = None
+    consents: dict[str, bool] | None = None
 
 
 class UpcomingRecord(msgspec.Struct, frozen=True, gc=False):
@@ -191,7 +194,14 @@ class SegmentSums(msgspec.Struct, frozen=True, gc=False):
         return MemberSums(*msgspec.structs.astuple(self)[1:])
 
 
-class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
+class Software(msgspec.Struct, frozen=True, gc=False):
+    """What a worker runs: versions of the software, and of the compiled library's interface."""
+
+    version: str
+    library: int
+
+
+class FiguresRecord(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One record of `segment-figures`."""
 
     segmentation: str
@@ -199,6 +209,35 @@ class FiguresRecord(msgspec.Struct, frozen=True, gc=False):
     as_of: str
     currency: str
     segments: tuple[SegmentSums, ...]
+    written_by: Software | None = None
+
+
+class DeadLetterRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of `dead-letters`, without the refused payload."""
+
+    reason: str
+    field: str
+    message: str
+    position: SourcePosition
+
+
+class SampledColumns(msgspec.Struct, frozen=True, gc=False):
+    """What the customers of a sample have brought: a column each, see the `population-samples` contract."""
+
+    purchased_at_ms: bytes
+    purchases: bytes
+    revenue_minor: bytes
+
+
+class SampleRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record of `population-samples`, as far as it says what customers have brought."""
+
+    tick: int
+    as_of: str
+    partition: int
+    population_size: int
+    customer_ids: list[str]
+    activity: SampledColumns
 
 
 class ModelSegment(msgspec.Struct, frozen=True, gc=False):
@@ -244,6 +283,10 @@ read_upcoming: Final = msgspec.json.Decoder(UpcomingRecord).decode
 """Return the notice of a record's value; raises the same."""
 read_figures: Final = msgspec.json.Decoder(FiguresRecord).decode
 """Return the figures of a record's value; raises the same."""
+read_dead_letter: Final = msgspec.json.Decoder(DeadLetterRecord).decode
+"""Return the dead letter of a record's value; raises the same."""
+read_sample: Final = msgspec.json.Decoder(SampleRecord).decode
+"""Return the sample of a record's value; raises the same, also for one of an earlier release."""
 read_model: Final = msgspec.json.Decoder(ModelRecord).decode
 """Return the model of a record's value; raises the same."""
 

@@ -110,6 +110,15 @@ CHANNELS: Final = (
     Channel(
         "dead-letters", 2, "output", "Dead letters", "Refused records, with the reason.", "The refused record's key"
     ),
+    Channel(
+        "privacy-receipts",
+        1,
+        "output",
+        "Privacy receipts",
+        "What was done about each privacy request, and what will be gone by when. None names a customer.",
+        "request_id as UTF-8",
+        "compact",
+    ),
 )
 
 

@@ -19,6 +19,7 @@ from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.policy import DecodingPolicy, TraitType
 from stream_app.contracts.rejections import reject
 from stream_app.core import kept
+from stream_app.core.consent import STATEMENTS
 from stream_app.core.kept import TEXT_CHARACTERS_MAX, encode_field, nearest_double
 from stream_app.errors import InvalidRecord, TraitProtected
 from stream_app.native.structures import TRAIT_DATE
@@ -112,7 +113,9 @@ def encode_traits(traits: Mapping[str, Any], policy: DecodingPolicy) -> bytes:
 def kinds_by_trait(policy: DecodingPolicy) -> Iterator[tuple[str, int]]:
     """Yield the names that the catalogue lists and that are allowed, each with bits of the kinds that it may have."""
     for name, type_ in policy.traits.items():
-        if TRAIT_NAME.fullmatch(name) and (sensitive_topic(name) is None or name in policy.sensitive_allowed):
+        if name.startswith(STATEMENTS) or not TRAIT_NAME.fullmatch(name):
+            continue
+        if sensitive_topic(name) is None or name in policy.sensitive_allowed:
             yield name, _KINDS_BY_TYPE[type_]
 
 
@@ -126,6 +129,12 @@ _KINDS_BY_TYPE: Final[dict[TraitType, int]] = {
 
 
 def _require_allowed(name: str, policy: DecodingPolicy) -> None:
+    if name.startswith(STATEMENTS):
+        raise InvalidRecord(
+            "out_of_range",
+            TRAITS_FIELD,
+            f"{TRAITS_FIELD}.{name}: is what consents say, expected a name that does not begin with {STATEMENTS!r}",
+        )
     if (topic := sensitive_topic(name)) is not None and name not in policy.sensitive_allowed:
         # without the value, which must not spread
         raise TraitProtected(

@@ -307,11 +307,11 @@ class CustomerTable:
         sizes = np.empty(n, np.int64)
         arguments = (self.handle, columns, self._names(), address(chosen), n)
         room = LIBRARY.encode(*arguments, None, 0, address(sizes))
-        if room == OUT_OF_RANGE:
+        out = np.empty(max(room, 0), np.uint8)
+        written = room if room < 0 else LIBRARY.encode(*arguments, address(out), room, address(sizes))
+        if written == OUT_OF_RANGE:
             raise ValueError("row: memberships or places in more than 255 segmentations, expected at most 255")
-        out = np.empty(room, np.uint8)
-        written = checked(LIBRARY.encode(*arguments, address(out), room, address(sizes)))
-        return out[:written].tobytes(), sizes
+        return out[: checked(written)].tobytes(), sizes
 
     def restore(self, customer_id: str, encoded: bytes) -> None:
         """Put an encoded row in, new or in place of the customer's present one; see `restore_many`."""

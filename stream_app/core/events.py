@@ -29,7 +29,13 @@ CANCELS: Final = -2
 """In place of a refund's amount: the order is cancelled, nothing is refunded."""
 MERGE: Final = 7
 """Two ids are one customer's: `customer_id` says which goes on, and `event_id` which ends. Likewise no act."""
-CANCELLATION: Final = 8
+CONSENT: Final = 8
+"""What a customer agrees to, see `stream_app.core.consent`; no act."""
+ERASURE: Final = 9
+"""A customer is to be forgotten: it leaves all segments, and its row is to be removed. No act."""
+PRIVACY_REQUEST: Final = 40
+"""What is to be done about a customer (`core.privacy`). No step takes it in: what it leads to does."""
+CANCELLATION: Final = 32
 """Of words of a contract: a refund that says `CANCELS`."""
 EVENT_KINDS: Final = ("purchase", "refund", "engagement")
 """Names of the kinds of acts, indexed by `Event.kind`; the same words are in a migration's cause."""
@@ -51,7 +57,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     Parameters
     ----------
     kind
-        `PURCHASE`, `REFUND`, `ENGAGEMENT` or `PROFILE`.
+        `PURCHASE`, `REFUND`, `ENGAGEMENT`, `PROFILE`, `MERGE`, `CONSENT` or `ERASURE`.
     customer_id, event_id
         1 to 256 characters; a profile may do without an id and has an empty one then.
     at_ms
@@ -64,7 +70,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     order_id
         Purchases and refunds: the order.
     kept
-        Fields that conditions look at, or a profile's traits: see `stream_app.core.kept`.
+        Fields that conditions look at, a profile's traits or statements on consent: see `stream_app.core.kept`.
     updated_at_ms
         Purchases: as of when it says what the order is; None for when it happened.
     """

@@ -86,6 +86,8 @@ def local_day(at_ms: int, timezone: str) -> int:
 def local_days(at_ms: Instants, timezone: str) -> npt.NDArray[np.int64]:
     """Return `local_day` of each."""
     runs = zone_runs(timezone)
+    if len(runs) == 1:  # as of UTC: nothing has to be looked for
+        return np.asarray((at_ms + runs[0][1] * SECOND_MS) // DAY_MS, np.int64)
     first = np.array([day for day, _ in runs], np.int64)
     behind_ms = np.array([seconds for _, seconds in runs], np.int64) * SECOND_MS
     in_force = np.maximum(np.searchsorted(first * DAY_MS - behind_ms, at_ms, side="right") - 1, 0)

@@ -11,15 +11,16 @@ import numpy.typing as npt
 
 from stream_app.core.arrays import Codes, Indices, Instants
 from stream_app.core.columns import CustomerColumns
-from stream_app.core.events import CANCELS, ENGAGEMENT, EVENT_KINDS, MERGE, PROFILE, PURCHASE, Event, Position
+from stream_app.core.consent import EVERYBODY, ConsentRules
+from stream_app.core.events import CANCELS, CONSENT, ENGAGEMENT, EVENT_KINDS, MERGE, PROFILE, PURCHASE, Event, Position
 from stream_app.core.money import minor_digits
 from stream_app.core.segments import SegmentReference
 
 LAPSE: Final = 3
 MODEL: Final = 4
 DEFINITION: Final = 5
-CAUSE_KINDS: Final = (*EVENT_KINDS[:LAPSE], "lapse", "model", "definition", "profile", "merge")
-"""Names of the causes; the first three and the last two are kinds of event, too."""
+CAUSE_KINDS: Final = (*EVENT_KINDS[:LAPSE], "lapse", "model", "definition", "profile", "merge", "consent", "erasure")
+"""Names of the causes; the first three and those from `profile` on are kinds of event, too."""
 VERSION_CAUSES: Final = (CAUSE_KINDS[MODEL], CAUSE_KINDS[DEFINITION])
 """Causes of moves that no customer has made: a new version draws the lines elsewhere."""
 
@@ -78,6 +79,8 @@ class MigrationContext:
     leads_ms
         By segmentation, how long before silence moves customers out of segments a notice is given; of those that do not
         say it themselves (`warn_before_ms`).
+    consent
+        What customers agree to who have said nothing.
     """
 
     currency: str = "EUR"
@@ -85,6 +88,7 @@ class MigrationContext:
     holdout_percent: int = 0
     holdout_salt: str = "holdout"
     leads_ms: Mapping[str, int] = field(default_factory=dict)
+    consent: ConsentRules = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ def describe_event(event: Event, change: int, context: MigrationContext) -> str:
         return "Profile update"
     if event.kind == MERGE:
         return "Merge with another id"
+    if event.kind == CONSENT:
+        return "Statement on consent"
     if event.kind == ENGAGEMENT:
         what = f"Engagement ({event.type})"
     elif event.amount_minor < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -100,6 +100,8 @@ class Partition:
     ) -> None:
         self.segmentations = tuple(segmentations)
         self.context = context or MigrationContext()
+        self.consent = self.context.consent.encoded()
+        """What customers agree to who have said nothing, for steps."""
         self.table = CustomerTable(*_names(self.segmentations), timezone) if table is None else table
         self.clock = clock or Clock()
         self.trust = trust or Trust()
@@ -150,6 +152,11 @@ class Partition:
         self._compile_rules()
         if any(segmentation.name in self.table.ruled_names for segmentation in segmentations):
             self.revise_rules()
+
+    def forget(self, customer_ids: Iterable[str]) -> None:
+        """Remove the rows of customers who have been erased; others take their numbers."""
+        for customer_id in customer_ids:
+            self.table.remove(customer_id)
 
     def revise(self, name: str) -> None:
         """Have everybody assessed under the version of a segmentation as of now, whenever they are looked at."""

@@ -34,16 +34,20 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices, Instants
+from stream_app.core.clock import NO_TIME
 from stream_app.core.events import NO_EVENTS, Events
 from stream_app.core.partition import NO_SWEEPS, Clock, Partition, Reached, Sweeps
 from stream_app.native.library import NO_MEMORY, address, function
 from stream_app.native.output_structures import NOTICE_DTYPE
-from stream_app.native.structures import EVENT, FACT_DTYPE, MOVE_DTYPE, UNNAMED, Step
+from stream_app.native.structures import EVENT, FACT_DTYPE, MOVE_DTYPE, SKIPPED, UNNAMED, Step
 from stream_app.native.structures import Clock as NativeClock
 
 BLOCK_ROWS: Final = 65_536
 """Rows that a sweep looks at in one step, so that the memory of a step does not grow with the table."""
 _EVERY_ROW: Final = 2**62
+NO_ROWS: Final[Indices] = np.empty(0, np.intp)
+_ERASED_MS: Final = -NO_TIME + 3
+"""`SEG_ERASED_MS`."""
 
 
 class Outcome(NamedTuple):
@@ -70,6 +74,10 @@ class Outcome(NamedTuple):
         nothing has come of it then.
     swept_before
         Of each sweep, the index of the event before which it came.
+    unwanted
+        Indices of the events that were not folded, as their customers have not agreed to it; not counted elsewhere.
+    erased
+        Of the rows that changed, those that are to be removed (`Partition.forget`) once this has been written.
     """
 
     moves: np.ndarray
@@ -84,6 +92,13 @@ class Outcome(NamedTuple):
     too_old: int
     owners: Indices
     swept_before: Indices
+    unwanted: Indices = NO_ROWS
+    erased: Indices = NO_ROWS
+
+    @property
+    def not_profiled(self) -> int:
+        """Number of the unwanted events."""
+        return len(self.unwanted)
 
 
 def process_events(
@@ -124,6 +139,15 @@ def named(partition: Partition, events: Events, owners: Indices) -> Events:
     ids = partition.table.customer_ids.of(owners[owners >= 0])
     records["customer_hash"][places] = np.array([xxh3_64_intdigest(each.encode()) for each in ids], np.uint64)
     records["status"][places] = EVENT
+    return Events(records, events.texts)
+
+
+def wanted(events: Events, outcome: Outcome) -> Events:
+    """Return the events of a chunk with those marked as skipped that nothing is to be known of."""
+    if not len(outcome.unwanted):
+        return events
+    records = events.records.copy()
+    records["status"][outcome.unwanted] = SKIPPED
     return Events(records, events.texts)
 
 
@@ -176,6 +200,7 @@ def _take_step(
     revised_at_ms = np.array([partition.revised_at_ms[name] for name in table.names], np.int64)
     handles = np.array([segmentation.compiled.handle for segmentation in by_column], np.uintp)
     numbers = np.array([partition.names.index(segmentation.name) for segmentation in by_column], np.int32)
+    consent = partition.consent
     table.reserve(len(records))
     step = Step(
         events=address(records),
@@ -195,6 +220,11 @@ def _take_step(
         warning_count=len(partition.warnings),
         numbers=address(numbers),
         watermarks_ms=None if watermarks_ms is None else address(watermarks_ms),
+        purposes=address(consent.purposes),
+        purposes_size=len(consent.purposes),
+        jurisdictions=address(consent.jurisdictions),
+        jurisdictions_size=len(consent.jurisdictions),
+        opts_in=consent.opts_in,
         clock=NativeClock(*clock),
     )
     columns = table.columns()
@@ -204,11 +234,12 @@ def _take_step(
     if status:
         raise RuntimeError(f"a step of {len(records)} events: status {status} of the library, expected 0")
     partition.clock = Clock(step.clock.watermark_ms, step.clock.swept_at_ms)
+    changed = _copy(step.changed, step.changed_count, np.dtype(np.int64))
     return Outcome(
         moves=_copy(step.moves, step.move_count, MOVE_DTYPE),
         facts=_copy(step.facts, step.fact_count, FACT_DTYPE),
         notices=_copy(step.notices, step.notice_count, NOTICE_DTYPE),
-        changed=_copy(step.changed, step.changed_count, np.dtype(np.int64)),
+        changed=changed,
         swept_at_ms=sweep_at_ms,
         customers=_copy(step.swept_customers, len(sweep_at_ms), np.dtype(np.int64)),
         applied=step.applied,
@@ -217,6 +248,8 @@ def _take_step(
         too_old=step.too_old,
         owners=_copy(step.owners, step.owner_count, np.dtype(np.int64)),
         swept_before=sweep_before,
+        unwanted=_copy(step.unwanted, step.unwanted_count, np.dtype(np.int64)),
+        erased=changed[table.activity["first_at_ms"][changed] == _ERASED_MS] if step.erasures else NO_ROWS,
     )
 
 

@@ -97,6 +97,11 @@ class Batch:
         rows = None if self.rows is None else self.rows[start:stop]
         return Batch(self.watermarks_ms[start:stop], self.records[start:stop], self.texts, self.others, rows)
 
+    def take(self, indices: Indices) -> Batch:
+        """Return the records with these indices, ascending."""
+        rows = None if self.rows is None else self.rows[indices]
+        return Batch(self.watermarks_ms[indices], self.records[indices], self.texts, self.others, rows)
+
     def instants(self) -> Indices:
         """Return where what is folded begins another instant than what is folded before it, ascending."""
         records = self.records

@@ -31,8 +31,18 @@ from xxhash import xxh3_64_digest
 from stream_app.core.clock import NO_TIME
 from stream_app.native.structures import ACTIVITY_DTYPE, MEMBERSHIP_DTYPE, PLACE_DTYPE
 
-__all__ = ["ACTIVITY_DTYPE", "FIRST_SEGMENTATION", "MEMBERSHIP_DTYPE", "NO_MEMBERSHIP", "PLACE_DTYPE", "digest"]
+__all__ = [
+    "ACTIVITY_DTYPE",
+    "FIRST_SEGMENTATION",
+    "MEMBERSHIP_DTYPE",
+    "MERGED_MS",
+    "NO_MEMBERSHIP",
+    "PLACE_DTYPE",
+    "digest",
+]
 
+MERGED_MS: Final = -NO_TIME + 1
+"""In place of a row's first instant: nobody is left here to be asked; the sequences continue with the next act."""
 NO_MEMBERSHIP: Final = np.array((NO_TIME, NO_TIME, 0, 0, 0, 0, 0, 0), MEMBERSHIP_DTYPE)
 """The record of a customer who was never in a segment of a segmentation."""
 digest: Final = xxh3_64_digest

@@ -108,6 +108,7 @@ class Description(ctypes.Structure):
         ("presentation_count", ctypes.c_int64),
         ("partition", ctypes.c_int64),
         ("source", TextsForm),
+        ("purposes", TextsForm),
         ("notices", ctypes.c_void_p),
         ("notice_count", ctypes.c_int64),
         ("described", ctypes.c_void_p),

@@ -87,7 +87,8 @@ MOVE_DTYPE: Final = np.dtype(
         ("is_own", "<i4"),
         ("facts_at", "<i8"),
         ("fact_count", "<i4"),
-        ("reserved", "<i4"),
+        ("consents", "<u2"),
+        ("is_barred", "<i2"),
         ("before", ACTIVITY_DTYPE),
         ("after", ACTIVITY_DTYPE),
     ]
@@ -255,6 +256,11 @@ class Step(ctypes.Structure):
         ("warning_count", ctypes.c_int64),
         ("numbers", ctypes.c_void_p),
         ("watermarks_ms", ctypes.c_void_p),
+        ("purposes", ctypes.c_void_p),
+        ("purposes_size", ctypes.c_int64),
+        ("jurisdictions", ctypes.c_void_p),
+        ("jurisdictions_size", ctypes.c_int64),
+        ("opts_in", ctypes.c_int64),
         ("clock", Clock),
         ("moves", ctypes.c_void_p),
         ("move_count", ctypes.c_int64),
@@ -271,6 +277,9 @@ class Step(ctypes.Structure):
         ("too_old", ctypes.c_int64),
         ("owners", ctypes.c_void_p),
         ("owner_count", ctypes.c_int64),
+        ("unwanted", ctypes.c_void_p),
+        ("unwanted_count", ctypes.c_int64),
+        ("erasures", ctypes.c_int64),
     )
 
 

@@ -22,9 +22,11 @@ _PURCHASE_FIELDS: Final = ("order_id", "total")
 
 
 def topic_of(event: Mapping[str, Any]) -> str:
-    """Return the topic that an event belongs to: by its traits or alias, its type, or what only orders have."""
+    """Return the topic that an event belongs to: by its traits, alias, purpose or type, or what only orders have."""
     if "alias" in event:
         return "identities"
+    if "purpose" in event and "decision" in event:
+        return "consents"
     if "traits" in event:
         return "profiles"
     kind = event.get("type")

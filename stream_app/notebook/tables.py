@@ -120,7 +120,7 @@ def _frame(frame: Any, reading: Reading) -> SourceFile:
         return replace(file, mapping=known[best.source_name], mapping_name=best.source_name, join=best.join, topic="")
     if reading.source is None:
         return file
-    raise ConfigurationError(f"X: a table with the columns {', '.join(look.columns)} is of no source that is known")
+    raise ConfigurationError(f"X: a table with the columns {', '.join(look.columns)} fits no known source")
 
 
 def _described(path: Path, reading: Reading) -> SourceFile:

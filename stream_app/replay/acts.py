@@ -1,21 +1,22 @@
 """What a sample of customers did, for pages that show a customer over time.
 
-Customers are sampled by a hash of their id, the smallest first (bottom-k sampling): whoever is in the sample is in it
+Customers are sampled by a hash of their id, the smallest first (bottom-k sampling): a customer in the sample is there
 with all events, and the choice depends on neither their order nor chance.
 
-Records are kept as they came, and told as what they amount to: an order once, by its latest statement
+Records are kept as they came, and shown as what they amount to: an order once, by its latest statement
 (`native/orders.c`), a repeated record once, and a refund or cancellation with what it took from its order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
+from stream_app.core.arrays import Indices
 from stream_app.core.events import CANCELLATION, CANCELS, ENGAGEMENT, PURCHASE, REFUND
 
 EVENTS_KEPT_MAX: Final = 80_000
@@ -35,16 +36,9 @@ _SAMPLE_DTYPE: Final = np.dtype(
 _NAMES: Final = _SAMPLE_DTYPE.names or ()
 
 
-class _Act(NamedTuple):
-    at_ms: int
-    kind: int
-    amount_minor: int
-
-
-class _Order(NamedTuple):
-    at_ms: int
-    stated_at_ms: int
-    amount_minor: int
+_TOLD_DTYPE: Final = np.dtype([("customer", "<u8"), ("at_ms", "<i8"), ("kind", "u1"), ("amount_minor", "<i8")])
+_ACT_DTYPE: Final = np.dtype([("key", "<i8"), ("at_ms", "<i8"), ("kind", "u1"), ("amount_minor", "<i8")])
+_DIGEST_BITS: Final = 32
 
 
 class ActsSample:
@@ -83,18 +77,8 @@ class ActsSample:
 
         Columns are written already, as a list of numbers takes several times as much memory as its text.
         """
-        whole = self._whole()
-        order = np.argsort(whole["customer_hash"], kind="stable")
-        starts = np.unique(whole["customer_hash"][order], return_index=True)[1].tolist()
-        columns = {name: bytearray() for name in ("customer", "at_ms", "kind", "amount_minor")}
-        for start, stop in pairwise([*starts, len(order)]):
-            rows = whole[order[start:stop]].tolist()
-            acts = sorted(_acts(rows))
-            told = ([rows[0][0]] * len(acts), *zip(*acts, strict=True))
-            for column, values in zip(columns.values(), told, strict=True):
-                column += b"," if column else b"["
-                column += msgspec.json.encode(values)[1:-1]
-        written = {name: msgspec.Raw(bytes(column or b"[") + b"]") for name, column in columns.items()}
+        acts = _acts(self._whole())
+        written = {name: msgspec.Raw(msgspec.json.encode(acts[name].tolist())) for name in _TOLD_DTYPE.names or ()}
         return {"customers_below": self._below} | written
 
     def state(self) -> dict[str, Any]:
@@ -103,7 +87,7 @@ class ActsSample:
         return {"below": self._below, "records": records}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._below, self._parts = state["below"], []
         for columns in state["records"]:
             part = np.empty(len(columns["at_ms"]), _SAMPLE_DTYPE)
@@ -115,28 +99,70 @@ class ActsSample:
         return self._parts[0] if len(self._parts) == 1 else np.concatenate([*self._parts, np.empty(0, _SAMPLE_DTYPE)])
 
 
-def _acts(rows: Iterable[tuple[int, ...]]) -> list[_Act]:
-    """Return what the records of a customer amount to."""
-    orders: dict[int, _Order] = {}
-    others: set[tuple[int, int, int, int, int]] = set()
-    for _, at_ms, kind, amount, stated_at_ms, order_digest, event in rows:
-        if kind == PURCHASE:
-            order = order_digest or event  # without an id it is an order of its own
-            told = _Order(at_ms, stated_at_ms, amount)
-            known = orders.get(order, told)
-            latest = max(known, told, key=lambda each: (each.stated_at_ms, each.amount_minor))
-            orders[order] = latest._replace(at_ms=min(known.at_ms, at_ms))
-        else:
-            others.add((at_ms, kind, amount, order_digest, event))
-    left = {order: told.amount_minor for order, told in orders.items()}
-    acts = [_Act(order.at_ms, PURCHASE, order.amount_minor) for order in orders.values()]
-    for at_ms, kind, amount, order, _ in sorted(others):
-        if kind == ENGAGEMENT:
-            acts.append(_Act(at_ms, kind, 0))
-            continue
-        due = left.get(order)
-        taken = (due or 0) if amount < 0 else amount if due is None else min(amount, due)
+def _acts(records: np.ndarray) -> np.ndarray:
+    """Return what records amount to, in the order of customers, instants, kinds and amounts."""
+    customers, numbers = np.unique(records["customer_hash"], return_inverse=True)
+    is_purchase = records["kind"] == PURCHASE
+    orders = _orders(records[is_purchase], numbers[is_purchase])
+    others = _others(records[~is_purchase], numbers[~is_purchase])
+    _take_back(others, orders)
+    acts = np.concatenate((orders, others))
+    acts = acts[np.lexsort((acts["amount_minor"], acts["kind"], acts["at_ms"], acts["key"] >> _DIGEST_BITS))]
+    told = np.empty(len(acts), _TOLD_DTYPE)
+    told["customer"] = customers[acts["key"] >> _DIGEST_BITS]
+    for name in ("at_ms", "kind", "amount_minor"):
+        told[name] = acts[name]
+    return told
+
+
+def _orders(records: np.ndarray, numbers: Indices) -> np.ndarray:
+    """Return the orders that purchases state, each by its latest statement, as of its first instant."""
+    digests = np.where(records["order_digest"], records["order_digest"], records["event_digest"])  # else one of its own
+    keys = _keys(numbers, digests)
+    by_statement = np.lexsort((records["amount_minor"], records["stated_at_ms"], keys))
+    keys, records = keys[by_statement], records[by_statement]
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    orders = _acts_of(keys[starts], records[np.append(starts[1:], len(keys))[: len(starts)] - 1])
+    if len(starts):
+        orders["at_ms"] = np.minimum.reduceat(records["at_ms"], starts)
+    return orders
+
+
+def _others(records: np.ndarray, numbers: Indices) -> np.ndarray:
+    """Return engagements and returns, each once, in the order of customers, instants and kinds."""
+    columns = (numbers, *(records[name] for name in ("at_ms", "kind", "amount_minor", "order_digest", "event_digest")))
+    order = np.lexsort(columns[::-1])
+    is_again = np.ones(max(len(order) - 1, 0), np.bool_)
+    for column in columns:
+        is_again &= column[order[1:]] == column[order[:-1]]
+    order = order[np.append([True], ~is_again)[: len(order)]]
+    return _acts_of(_keys(numbers[order], records["order_digest"][order]), records[order])
+
+
+def _take_back(others: np.ndarray, orders: np.ndarray) -> None:
+    """Say of returns what each took from its order, in turn."""
+    returns = np.flatnonzero(others["kind"] != ENGAGEMENT)
+    known = np.flatnonzero(np.isin(orders["key"], others["key"][returns]))
+    left = dict(zip(orders["key"][known].tolist(), orders["amount_minor"][known].tolist(), strict=True))
+    amounts = others["amount_minor"][returns].tolist()
+    for place, (key, amount) in enumerate(zip(others["key"][returns].tolist(), amounts, strict=True)):
+        due = left.get(key)
+        amounts[place] = (due or 0) if amount < 0 else amount if due is None else min(amount, due)
         if due is not None:
-            left[order] = due - taken
-        acts.append(_Act(at_ms, CANCELLATION if amount == CANCELS else REFUND, taken))
+            left[key] = due - amounts[place]
+    others["kind"][returns] = np.where(others["amount_minor"][returns] == CANCELS, CANCELLATION, REFUND)
+    others["amount_minor"] = 0
+    others["amount_minor"][returns] = amounts
+
+
+def _keys(numbers: Indices, digests: np.ndarray) -> npt.NDArray[np.int64]:
+    """Return customers by number and orders by digest as one number each."""
+    return np.asarray(numbers.astype(np.int64) << _DIGEST_BITS | digests, np.int64)
+
+
+def _acts_of(keys: npt.NDArray[np.int64], records: np.ndarray) -> np.ndarray:
+    acts = np.empty(len(keys), _ACT_DTYPE)
+    acts["key"] = keys
+    for name in ("at_ms", "kind", "amount_minor"):
+        acts[name] = records[name]
     return acts

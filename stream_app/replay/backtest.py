@@ -14,7 +14,7 @@ from stream_app.contracts.fields import parse_instant
 from stream_app.core.clock import DAY_MS
 
 TAKEN_BACK_DAYS: Final = 14
-"""Who is back in the segment that it has left within so many days need not have moved."""
+"""A customer who is back in its segment within this many days need not have left it."""
 MONTH_DAYS: Final = 30.44
 MOVES_MAX: Final = 1.0
 """Moves per customer and month beyond which a definition is worth a second look: nobody can follow that."""
@@ -82,7 +82,7 @@ class _Counted:
     causes: Counter[str] = field(default_factory=Counter)
     stays_ms: list[int] = field(default_factory=list)
     last: dict[str, tuple[int, str | None, bool]] = field(default_factory=dict)
-    """Of each customer, when it has moved last, where from, and whether that was more than its first entry."""
+    """For each customer, when it last moved, where from, and whether that was more than its first entry."""
 
 
 _decode: Final = msgspec.json.Decoder(_Migration).decode

@@ -3,11 +3,11 @@
 `summary.json` counts a whole run; pages compare periods. So moves are added up by day, ends, cause and change, with the
 net revenue that those customers had brought before, and revenue and orders by day, also by segment. A day is one of the
 shop, and a move counts on the day on which it became true. All of it is a few numbers a day, whatever the number of
-customers. What the population is at the end stands beside it: the grid of recency and frequency, how segments overlap,
-and a list of customers that has a bound.
+customers. The population at the end is in it, too: the grid of recency and frequency, how segments overlap,
+and a bounded list of customers.
 
-Times that are in doubt (`stream_app.core.trust`) make no days of their own, which pages would draw decades for: what
-lies behind the last day that time has reached counts on that day, and what lies before the first one on the first.
+Times in doubt (`stream_app.core.trust`) get no days of their own, for which pages would draw decades: what is dated
+after the last day that time has reached counts on that day, and what is dated before the first day on the first.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stream_app.core.arrays import grouped
 from stream_app.core.clock import format_instant
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Events
 from stream_app.core.local_days import FIRST_DAY, LAST_DAY, UTC, local_day, local_days
@@ -38,7 +39,7 @@ from stream_app.replay.spreads import members_document, population_of
 from stream_app.replay.trade import DailyTrade, Sales
 
 Span: TypeAlias = tuple[int, int]
-"""The first and the last day of what is told."""
+"""The first and the last day that there is a history of."""
 ALL_DAYS: Final[Span] = (FIRST_DAY, LAST_DAY)
 _DAY_SHIFT, _FROM_SHIFT, _TARGET_SHIFT, _CAUSE_SHIFT = 40, 23, 6, 3
 _REST_MASK: Final = (1 << _DAY_SHIFT) - 1
@@ -66,7 +67,7 @@ class History:
         self._flows[name].observe(moves, roster, partition.table.timezone)
 
     def observe_events(self, events: Events, outcome: Outcome, partition: Partition) -> None:
-        """Count events and what came of them; what profiles say is none, and neither is what is nobody's."""
+        """Count events and what came of them; profiles do not count as events, nor do records without a customer."""
         is_act = (events.records["kind"] <= ENGAGEMENT) & (events.records["status"] == EVENT)
         acts = events.records if is_act.all() else events.records[is_act]
         self._events.observe(acts, partition.table.timezone)
@@ -114,7 +115,7 @@ class History:
         return {"days": self._events.state(), "events": self._sample.state(), "flows": flows, "trade": trade}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._events.load_state(state["days"])
         self._sample.load_state(state["events"])
         for name, flows in self._flows.items():
@@ -171,7 +172,7 @@ class DailyFlows:
         return [[key, count, self._revenue_minor[key]] for key, count in self._customers.items()]
 
     def load_state(self, state: Sequence[Sequence[int]]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         for key, count, minor in state:
             self._customers[key], self._revenue_minor[key] = count, minor
 
@@ -194,7 +195,7 @@ class DailyEvents:
             return
         kinds = records["kind"]
         signs = (kinds == PURCHASE).astype(np.int64) - (kinds == REFUND)
-        found, places = np.unique(local_days(records["at_ms"], timezone), return_inverse=True)
+        found, places = grouped(local_days(records["at_ms"], timezone))
         amounts = np.maximum(records["amount_minor"], 0)  # below 0 it is a word, such as `CANCELS`
         sums = [_sums(places, part) for part in (signs * amounts, kinds == PURCHASE, kinds == ENGAGEMENT)]
         for day, *counts in zip(found.tolist(), *sums, strict=True):
@@ -238,13 +239,13 @@ class DailyEvents:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._days = {day: counts for day, *counts in state["days"]}
         self._open = {day: counts for day, *counts in state["open"]}
         self._told = list(state["told"])
 
     def _spread(self, place: int, excess: int) -> None:
-        """Take what is too much out of the open days, in proportion to what they have."""
+        """Take the excess out of the open days, in proportion to what they have."""
         weights = {day: max(counts[place], 0) for day, counts in sorted(self._open.items())}
         if not excess or not any(weights.values()):
             return
@@ -277,7 +278,7 @@ def _sums(places: npt.NDArray[np.intp], values: np.ndarray) -> list[int]:
 def _first_ms(partition: Partition) -> int | None:
     """Return the instant of the first event that is believed; None if there is none."""
     first_ms = int(partition.table.activity["first_at_ms"].min(initial=NEVER_MS))
-    if first_ms == NEVER_MS:  # nobody, or nobody of whom more than profiles are known
+    if first_ms == NEVER_MS:  # nobody, or only customers with nothing but profiles
         return None
     return partition.trust.begun_ms if partition.trust.behind_in_doubt else first_ms
 

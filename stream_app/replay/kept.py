@@ -1,4 +1,4 @@
-"""What has come of records so far, kept to be looked at at any time: in memory while it is little, else on disk."""
+"""The results so far, which can be read at any time: in memory while they are few, else on disk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KeptOutputs:
         self.append(MIGRATIONS, described.lines)
 
     def write_notices(self, described: Described) -> None:
-        """Append what is told ahead of moves, in the order given."""
+        """Append announcements of moves, in the order given."""
         self.append(UPCOMING, described.lines)
 
     def write_model(self, document: Mapping[str, Any]) -> None:

@@ -1,8 +1,7 @@
 """Customers with their present segments and what they have brought: those whom pages list and look up.
 
 Everybody while they are no more than `LISTED_MAX`; else, of each segment, those with the greatest revenue, as many of
-each. So what is told of customers one by one stays bounded, and every segment's list begins with whom it matters to
-know.
+each. So the list stays bounded, and each segment's part of it begins with the customers who matter most.
 """
 
 from __future__ import annotations
@@ -52,10 +51,10 @@ def listing_document(partition: Partition, listed_max: int = LISTED_MAX) -> dict
 
 
 def _ranks(all_codes: list[npt.NDArray[np.int16]], order: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """Return of each customer how many of one of its segments come before it, whichever is least."""
+    """Return for each customer how many members of one of its segments come before it, whichever is least."""
     ranks = np.arange(len(order), dtype=np.int64)
     least = np.empty_like(ranks)
-    least[order] = ranks  # who is in no segment at all stands where all customers' order has it
+    least[order] = ranks  # customers in no segment keep their place in the order of all
     for codes in all_codes:
         own = codes[order]
         by_segment = np.argsort(own, kind="stable")

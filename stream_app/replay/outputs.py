@@ -39,14 +39,14 @@ BLOCK_CUSTOMERS: Final = 16_384
 
 
 class Outputs(Protocol):
-    """Takes what comes of records, as it comes."""
+    """Takes results as they come."""
 
     def write_migrations(self, described: Described) -> None:
         """Take migrations in the order given."""
         ...
 
     def write_notices(self, described: Described) -> None:
-        """Take what is told ahead of moves, in the order given."""
+        """Take announcements of moves, in the order given."""
         ...
 
     def write_model(self, document: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ class OutputFolder:
         self._files["migrations.jsonl"].write(described.lines)
 
     def write_notices(self, described: Described) -> None:
-        """Append what is told ahead of moves, in the order given."""
+        """Append announcements of moves, in the order given."""
         self._files["upcoming.jsonl"].write(described.lines)
 
     def write_model(self, document: Mapping[str, Any]) -> None:
@@ -129,7 +129,7 @@ class OutputFolder:
         self._add(self._unfinished)
         complete = sorted(self._unfinished.iterdir(), key=lambda path: path.name == "summary.json")
         with _undisturbed():
-            for path in complete:  # the summary last: whoever finds it new finds everything new
+            for path in complete:  # the summary last: where it is new, everything is
                 path.replace(self.path / path.name)
             self._unfinished.rmdir()
 
@@ -140,7 +140,7 @@ class OutputFolder:
                 file.close()
         if self._unfinished.is_dir():
             for path in self._unfinished.iterdir():
-                with suppress(OSError):  # a folder is none of ours
+                with suppress(OSError):  # a folder is not ours
                     path.unlink()
             with suppress(OSError):
                 self._unfinished.rmdir()

@@ -1,7 +1,7 @@
 """How many customers are in a segment of one segmentation and in one of another at the same time.
 
-Of two segmentations it is counted once, and pairs without customers are left out. Counting takes a pass over the
-customers for each pair of segmentations; what comes of it depends on segments alone.
+Each two segmentations are counted once, and pairs without customers are left out. Counting takes a pass over the
+customers for each pair of segmentations; the result depends on segments alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stream_app.core.segments import NO_SEGMENT
 from stream_app.replay.spreads import codes_of
 
 PAIRS_MAX: Final = 2_000
-"""So many pairs of segments are told of two segmentations: those with the most customers."""
+"""Pairs of segments that are listed for two segmentations: those with the most customers."""
 _CODES: Final = 1 << 16
 
 

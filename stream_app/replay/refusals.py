@@ -10,7 +10,7 @@ import msgspec
 
 REFUSED_SHARE_MAX: Final = 0.01
 REFUSED_COUNT_MAX: Final = 10
-"""So few are let through, whatever their share: a file that is cut off, a few lines edited by hand."""
+"""This many are let through, whatever their share: a file that is cut off, a few lines edited by hand."""
 REASONS_SHOWN: Final = 3
 
 
@@ -46,7 +46,7 @@ class _Letter(msgspec.Struct):
 def has_failed(counts: Mapping[str, int], guests: int, share_max: float) -> bool:
     """Return whether too many records were refused, or none was accepted.
 
-    Orders of guests, who are nobody's customers, are no fault of a file: shops have as many of them as they have.
+    Orders of guests, who are nobody's customers, are not a fault of a file: shops have as many as they have.
 
     Parameters
     ----------

@@ -1,42 +1,26 @@
 """The grid of recency and frequency at the end of a run, with the money in its cells.
 
 Theory. Customers who have ordered are scored from 1 to 5 by how lately they ordered last, and by how often they have
-ordered in all: by quintiles of the whole population, exactly. The limits of a score are order statistics: the values
-at the ranks ⌈n·k/5⌉, k = 1 … 4. Whoever has the same value has the same score, as no one knows which of two customers
-with one order each orders more often; so where many have the same, scores stay empty, and the fifths are not equal.
-Here a score is one more than the number of limits that lie below the value. Money is told of each cell instead of
-being a third axis, which would make 125 cells of which most are nearly empty.
+ordered in all: by quintiles of the whole population, exactly, see `stream_app.core.rfm`. Each cell has its revenue; a
+third axis would make 125 cells, most of them nearly empty.
 
-What a cell is called (`NAMES`) is what is usual in practice; the shop's own segmentations may say otherwise, which is
-why it is told in which of their segments the customers of a cell are.
-
-Selecting four ranks takes linear time, and nothing is random: the same customers give the same grid.
+The names of cells are those in common use; the shop's own segmentations may draw other lines, so each cell also lists
+the segments that its customers are in.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.partition import Partition
+from stream_app.core.rfm import SCORES, Scores, cells_of, name_of
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.replay.spreads import codes_of
 
-SCORES: Final = 5
-_LATELY: Final = ("new", "potential_loyalists", "potential_loyalists", "champions", "champions")
-NAMES: Final = (
-    ("hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"),
-    ("hibernating", "hibernating", "at_risk", "at_risk", "cannot_lose"),
-    ("about_to_sleep", "about_to_sleep", "need_attention", "loyal", "loyal"),
-    ("promising", "potential_loyalists", "potential_loyalists", "loyal", "loyal"),
-    _LATELY,
-)
-"""What cells are called, by the score of recency, from those who ordered longest ago, and then by that of frequency."""
-
-Scores: TypeAlias = npt.NDArray[np.int64]
 Rows: TypeAlias = npt.NDArray[np.intp]
 
 
@@ -44,8 +28,8 @@ def rfm_document(partition: Partition) -> dict[str, Any]:
     """Return the grid as of now.
 
     `cells` has a row for each cell that has customers: recency and frequency score, what it is called, customers,
-    orders and net revenue. `recency_days` and `orders` are the four limits of the scores: up to so many days since the
-    last order a customer has at least the score 5, 4, 3, 2; with more than so many orders more than 1, 2, 3, 4.
+    orders and net revenue. `recency_days` and `orders` are the four limits of the scores: with up to that many days
+    since the last order a customer scores at least 5, 4, 3, 2; with more than that many orders, more than 1, 2, 3, 4.
     `segments` says of each segmentation how many customers of each of these cells are in which segment.
     """
     activity, known = partition.table.activity, partition.table.count_known()
@@ -63,7 +47,7 @@ def rfm_document(partition: Partition) -> dict[str, Any]:
             {
                 "recency": number // SCORES + 1,
                 "frequency": number % SCORES + 1,
-                "name": NAMES[number // SCORES][number % SCORES],
+                "name": name_of(number),
                 "customers": customers,
                 "orders": ordered,
                 "revenue_minor": revenue_minor,
@@ -83,16 +67,8 @@ def grid_cells(partition: Partition) -> tuple[Rows, Scores, list[int], list[int]
     rows = np.flatnonzero((activity["purchases"] > 0) & (activity["purchased_at_ms"] != NO_TIME))
     if not len(rows):
         return rows, np.empty(0, np.int64), [], []
-    by_age, age_limits = scores(np.maximum(at_ms - activity["purchased_at_ms"][rows], 0))
-    frequency, order_limits = scores(activity["purchases"][rows].astype(np.int64))
-    return rows, (SCORES - by_age) * SCORES + frequency - 1, age_limits, order_limits  # a long silence is a low score
-
-
-def scores(values: Scores) -> tuple[Scores, list[int]]:
-    """Return the score of each value, from 1 for the smallest to 5, and the four limits; values are not empty."""
-    ranks = [-(-len(values) * k // SCORES) - 1 for k in range(1, SCORES)]
-    limits = np.partition(values, ranks)[ranks]
-    return np.searchsorted(limits, values) + 1, limits.tolist()
+    ages = np.maximum(at_ms - activity["purchased_at_ms"][rows], 0)
+    return rows, *cells_of(ages, activity["purchases"][rows].astype(np.int64))
 
 
 def _segments(partition: Partition, rows: Rows, places: Rows) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The replay: files through the core, with time taken from the events. This file is the main loop on files.
 
-How time passes stands in `stream_app.core.timeline`. Once in a tick the trainers learn from a sample; if a model comes
-of it, it takes over at that very instant and everybody is assessed again under it.
+`stream_app.core.timeline` says how time passes. At each tick the trainers learn from a sample; if that gives a model,
+it takes over at that very instant and everybody is assessed again under it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from stream_app.contracts.dead_letters import dead_letter
@@ -19,7 +20,18 @@ from stream_app.core.arrays import NO_INDICES
 from stream_app.core.clock import NO_TIME, WEEK_MS
 from stream_app.core.events import Events, Position
 from stream_app.core.local_days import boundary_number, is_boundary
+from stream_app.core.marks import SALT_BYTES, Mark, Marks
 from stream_app.core.partition import Partition, Reached, Sweeps
+from stream_app.core.privacy import (
+    customer_hash,
+    leave_everything,
+    next_mark,
+    parts_at_requests,
+    readmit,
+    request_places,
+    requests_of,
+    set_requests_aside,
+)
 from stream_app.core.processor import Outcome, begin_anew, named, process_events, sweep
 from stream_app.core.records import NO_RECORDS, Batch, Positions, Rejection
 from stream_app.core.timeline import Begin, Pace, Step, Sweep, judge, pass_time, steps
@@ -83,12 +95,12 @@ class OpenedInput:
 
 
 class Run:
-    """Carries records through the core and what comes of them to the outputs.
+    """Carries records through the core, and results to the outputs.
 
     Parameters
     ----------
     partition
-        Empty, nothing learned yet, unless the run goes on from another.
+        Empty, and nothing learned yet, unless the run continues another.
     trainers
         Of each learned segmentation, by its name; fresh, likewise.
     outputs
@@ -99,7 +111,7 @@ class Run:
         Called at every multiple of the sweep interval, once everything that it brought is done, with the partition
         and the instant; it must not change the partition.
     earlier
-        State of a run that this one goes on from, which partition, trainers and outputs belong to; see `state`.
+        State of the run that this one continues, to which partition, trainers and outputs belong; see `state`.
     weaver
         What follows statements on identities; by the default rules if None.
     """
@@ -121,6 +133,7 @@ class Run:
         self._settings = settings
         self._describer = Describer(partition.context)
         self._weaver = weaver or Weaver()
+        self._marks = Marks(bytes(SALT_BYTES))
         self._drawer = SampleDrawer(partition, settings.sample_size, settings.seed)
         self._share = 1.0
         self._watch = watch
@@ -146,6 +159,8 @@ class Run:
         """Return as JSON values all that the run knows beside its partition and trainers, for `earlier`."""
         inputs = [asdict(each) for each in self._opened]
         state = {"inputs": inputs, "share": self._share, "statistics": self.statistics.state()}
+        if len(self._marks):
+            state["marks"] = [[each, msgspec.to_builtins(mark)] for each, mark in self._marks.by_hash.items()]
         return state | {"identities": self._weaver.identities.state()}
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
@@ -153,6 +168,8 @@ class Run:
         self._names = [each.file for each in self._opened]
         self._share = state["share"]
         self.statistics.load_state(state["statistics"])
+        for mark_hash, mark in state.get("marks", ()):
+            self._marks.put(mark_hash, msgspec.convert(mark, Mark))
         if "identities" in state:
             self._weaver.load_state(state["identities"])
 
@@ -202,7 +219,7 @@ class Run:
         self._names = [each.file for each in self._opened]
 
     def summary(self) -> dict[str, Any]:
-        """Return what has come of all inputs so far, as one document of JSON values."""
+        """Return the results of all inputs so far, as one document of JSON values."""
         inputs = [asdict(each) for each in self._opened]
         return self.statistics.summary(self.partition, inputs, self._settings.seed, interrupted=self._stopped)
 
@@ -213,6 +230,38 @@ class Run:
     def process(self, batch: Batch) -> None:
         """Process records of the opened sources in the order of the stream, letting time pass between them."""
         batch.records["source"] = self._numbers[batch.sources]
+        batch = set_requests_aside(batch)
+        if not request_places(batch):
+            self._process_records(batch)
+            return
+        for part in parts_at_requests(batch):
+            if len(part.records):
+                self._process_records(part.records)
+            if self._stopped:
+                return
+            if len(part.requests):
+                self._carry_out(part.requests)
+
+    def _carry_out(self, batch: Batch) -> None:
+        """Forget customers, or note that they may be known again; see `stream_app.core.privacy`."""
+        for number, count in enumerate(np.bincount(batch.sources).tolist()):
+            self._opened[number].records += count
+        requests = requests_of(batch)
+        outcome, events, sequences = leave_everything(self.partition, requests)
+        if outcome is not None:
+            self._take(outcome, Chunk(events, self._names))  # rows stay, blank: what is counted goes by their numbers
+        for request in requests:
+            mark_hash = self._marks.hash_of(customer_hash(request.customer_id))
+            left = sequences.get(request.customer_id, b"")
+            mark = next_mark(self._marks.by_hash.get(mark_hash), request, {}, request.at_ms, request.at_ms, left)
+            if mark is not None:
+                self._marks.put(mark_hash, mark)
+
+    def _process_records(self, batch: Batch) -> None:
+        if len(self._marks):
+            sifted = self._marks.sift(batch)
+            readmit(self.partition, self._marks, sifted)
+            batch = sifted.batch
         verdicts = judge(self.partition, batch, self._pace)
         known = verdicts.watermarks_ms != NO_TIME
         if max(self.partition.clock) == NO_TIME and known.any():
@@ -283,7 +332,7 @@ class Run:
             self._watch(self.partition, at_ms)
 
     def _tick(self, at_ms: int) -> None:
-        """Let the trainers learn; follow the models that come of it."""
+        """Let the trainers learn; follow the models that they give."""
         tick = boundary_number(at_ms, self._settings.tick_ms, self.partition.table.timezone)
         sample = self._drawer.draw(tick, at_ms, self._share)
         self._share = share_of(self._settings.sample_size, sample.population_size)
@@ -304,7 +353,7 @@ class Run:
         self.statistics.observe_model(document, customers_moved)
 
     def settle(self) -> None:
-        """Look at everybody as of now: whoever silence has moved by then has its move told."""
+        """Look at everybody as of now, and write the moves that silence has made by then."""
         if (at_ms := max(self.partition.clock)) != NO_TIME:
             self._take(sweep(self.partition, at_ms))
             self.statistics.count_customers(len(self.partition.table), at_ms)

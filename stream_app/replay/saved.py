@@ -1,13 +1,13 @@
-"""A run as one file, from which another process goes on exactly where it was left.
+"""A run as one file, from which another process continues exactly where this one stopped.
 
 The file is a ZIP archive that any tool opens:
 
     state.json         version of the form; what depends on settings; the clock, versions in force, trainers, counts
     customers/00000    16,384 at a time: how many, n; sizes of n ids and n rows; ids, rows (`native/row_encoding.c`)
-    migrations.jsonl … what has been told, as a replay writes it
+    migrations.jsonl … the moves so far, as a replay writes them
 
-Rows are what the changelog keeps of customers, and as there all else follows from them: due dates and what holds of
-rules are worked out when somebody looks next. The same state gives the same bytes. Nothing in the file is run when it
+Rows are what the changelog keeps of customers, and everything else follows from them, as there: due dates and which
+rules hold are worked out at the next look. The same state gives the same bytes. Nothing in the file is run when it
 is read: it is numbers and text, and rows that are damaged are refused.
 """
 
@@ -136,7 +136,7 @@ class SavedRun:
                 raise self._damaged(name, error) from error
 
     def restore_kept(self, kept: KeptOutputs) -> None:
-        """Take over what has been told."""
+        """Take over the moves so far."""
         for name in KEPT:
             try:
                 with self._archive.open(name) as source:

@@ -14,12 +14,12 @@ from stream_app.core.segmentation import NEVER_MS, Segmentation
 from stream_app.core.segments import NO_SEGMENT
 
 SPREAD_CUSTOMERS_MAX: Final = 100_000
-"""Of more customers than these, every k-th is looked at for quantiles."""
+"""Where there are more customers, quantiles are taken from every k-th."""
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 FIGURES: Final = ("recency_days", "tenure_days", "orders", "revenue", "order_value", "engagements")
 """What members are compared by."""
 TOP_CUSTOMERS: Final = 25
-"""So many customers of each segment are listed, those with the greatest revenue."""
+"""Customers of each segment that are listed, those with the greatest revenue."""
 
 Figures: TypeAlias = dict[str, npt.NDArray[np.float64]]
 """A figure of each customer, by its name."""

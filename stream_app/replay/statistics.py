@@ -1,7 +1,7 @@
 """What a replay did, in figures: the content of `summary.json`.
 
 Figures of a segment are those of the customers who are in it at the end (`stream_app.core.members`). A customer's first
-entry is no move, and what a new version moves is told apart from what customers do.
+entry is not a move, and moves by a new version are counted apart from those by what customers do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stream_app.core.local_days import day_start_ms, is_boundary, local_days
 from stream_app.core.members import NO_MEMBERS, MemberSums, life_cycle_order, member_figures
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, VERSION_CAUSES
 from stream_app.core.partition import Partition
-from stream_app.core.processor import Outcome
+from stream_app.core.processor import Outcome, wanted
 from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import Roster
 from stream_app.core.trust import Trust
@@ -35,6 +35,8 @@ AUDIENCE_CHANGES: Final = ("entered", "left")
 ENTERED: Final = "entered"
 """The change of a customer's first entry."""
 _WEEK_DAYS: Final = WEEK_MS // DAY_MS
+_WEEK_SHIFT, _FROM_SHIFT, _TARGET_SHIFT, _CAUSE_SHIFT = 40, 23, 6, 3
+_CODE_MASK, _KIND_MASK = 2**17 - 1, 2**3 - 1
 OWN_CAUSES: Final = tuple(kind for kind in CAUSE_KINDS if kind not in VERSION_CAUSES)
 
 
@@ -68,13 +70,16 @@ class SegmentationStatistics:
             Whether entering a segment from none is a first entry, and no move; into an audience it is one.
         """
         weeks = local_days(np.minimum(moves["decided_at_ms"], reached_ms), timezone) // _WEEK_DAYS
-        kinds = np.stack(
-            [weeks, *(moves[name].astype(np.int64) for name in ("from_code", "target", "cause", "change"))], axis=1
-        )
+        keys = weeks << _WEEK_SHIFT | moves["cause"].astype(np.int64) << _CAUSE_SHIFT | moves["change"]
+        for name, shift in (("from_code", _FROM_SHIFT), ("target", _TARGET_SHIFT)):
+            keys |= moves[name].astype(np.int64) + 1 << shift
         ids = roster.ids
         codes = roster.codes.tolist()
-        found, counts = np.unique(kinds, axis=0, return_counts=True)
-        for (week, from_code, target, cause, change), count in zip(found.tolist(), counts.tolist(), strict=True):
+        found, counts = np.unique(keys, return_counts=True)
+        for key, count in zip(found.tolist(), counts.tolist(), strict=True):
+            week, from_code = key >> _WEEK_SHIFT, (key >> _FROM_SHIFT & _CODE_MASK) - 1
+            target = (key >> _TARGET_SHIFT & _CODE_MASK) - 1
+            cause, change = key >> _CAUSE_SHIFT & _KIND_MASK, key & _KIND_MASK
             ends, kind = (ids.get(from_code), ids.get(codes[target])), CAUSE_KINDS[cause]
             self._flows[ends] += count
             self._version_flows[ends] += count * (kind in VERSION_CAUSES)
@@ -175,7 +180,7 @@ class SegmentationStatistics:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         for origin, target, count, by_version in state["flows"]:
             self._flows[origin, target], self._version_flows[origin, target] = count, by_version
         self._causes, self._changes = Counter(state["causes"]), Counter(state["changes"])
@@ -205,7 +210,7 @@ class RunStatistics:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.applied = self.late = self.duplicates = self.too_old = 0
+        self.applied = self.late = self.duplicates = self.too_old = self.not_profiled = 0
         self.rejected: Counter[str] = Counter()
         self._of = {name: SegmentationStatistics() for name in names}
         self._history = History(names)
@@ -215,7 +220,7 @@ class RunStatistics:
     @property
     def events(self) -> int:
         """Records read so far, whatever became of them."""
-        return self.applied + self.late + self.duplicates + self.rejected.total()
+        return self.applied + self.late + self.duplicates + self.not_profiled + self.rejected.total()
 
     def observe(self, partition: Partition, outcome: Outcome, described: Described) -> None:
         """Count what came of a chunk or sweep."""
@@ -223,7 +228,8 @@ class RunStatistics:
         self.late += outcome.late
         self.duplicates += outcome.duplicates
         self.too_old += outcome.too_old
-        self._history.observe_events(described.chunk.events, outcome, partition)
+        self.not_profiled += outcome.not_profiled
+        self._history.observe_events(wanted(described.chunk.events, outcome), outcome, partition)
         if outcome.duplicates:
             self._history.settle(partition)
         for number, segmentation in enumerate(partition.segmentations):
@@ -273,6 +279,7 @@ class RunStatistics:
             "late": self.late,
             "duplicates": self.duplicates,
             "too_old": self.too_old,
+            "not_profiled": self.not_profiled,
             "rejected": dict(self.rejected),
             "customer_days": self._customer_days,
             "counted_to_ms": self._counted_to_ms,
@@ -281,9 +288,9 @@ class RunStatistics:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self.applied, self.late, self.duplicates = state["applied"], state["late"], state["duplicates"]
-        self.too_old = state["too_old"]
+        self.too_old, self.not_profiled = state["too_old"], state["not_profiled"]
         self.rejected = Counter(state["rejected"])
         self._customer_days, self._counted_to_ms = state["customer_days"], state["counted_to_ms"]
         self._history.load_state(state["history"])
@@ -319,6 +326,7 @@ class RunStatistics:
                 "duplicate": self.duplicates,
                 "late_applied": self.late,
                 "rejected": self.rejected.total(),
+                **({"not_profiled": self.not_profiled} if self.not_profiled else {}),
             },
             "too_old": self.too_old,
             "without_customer": sum(self.rejected[reason] for reason in NOBODY_REASONS),

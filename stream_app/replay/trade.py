@@ -1,8 +1,8 @@
 """Revenue and orders by segment and day: what members of a segment brought while they were in it.
 
-An order counts for the segment in which the customer was when it came, before it moved the customer anywhere: what
-came of those who were at risk is what has won them back, and it would be told of nobody if it counted where it led. Of
-a customer who was in none yet, or of nobody in an audience, it counts for none.
+An order counts for the segment in which the customer was when it came, before it moved the customer anywhere: orders of
+customers at risk are what won them back, and they would be nobody's if they counted where they led. An order of a
+customer who was in no segment yet, or outside an audience, counts for none.
 
 Where a customer was at an event follows from the moves of the same chunk: it is where the last move before it led, or
 else where the first one behind it began, or else where the customer still is. So it depends on the customer's own
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream_app.core.arrays import Indices
+from stream_app.core.arrays import Indices, grouped
 from stream_app.core.events import PURCHASE, REFUND, Events
 from stream_app.core.local_days import local_days
 from stream_app.core.partition import Partition
@@ -102,7 +102,7 @@ class DailyTrade:
     def observe(self, sales: Sales, codes: Indices) -> None:
         """Count the sales of a chunk, each for a segment's code."""
         keys = sales.days << _DAY_SHIFT | codes
-        found, places = np.unique(keys, return_inverse=True)
+        found, places = grouped(keys)
         sums = (np.bincount(places, weights=values).tolist() for values in (sales.revenue_minor, sales.orders))
         for key, *values in zip(found.tolist(), *sums, strict=True):
             own = self._sums.setdefault(key, [0, 0])
@@ -146,7 +146,7 @@ class DailyTrade:
         return [[key, *sums] for key, sums in self._sums.items()]
 
     def load_state(self, state: Sequence[Sequence[int]]) -> None:
-        """Go on from where `state` was taken."""
+        """Continue from where `state` was taken."""
         self._sums = {key: list(sums) for key, *sums in state}
 
 

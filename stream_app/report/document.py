@@ -16,11 +16,11 @@ segmentation, −1 for none. What the document holds, and where it is made:
         flows {day, from, to, cause, change, customers, revenue}        moves by day
         trade {day, segment, revenue, orders}        what came of those in a segment, by day
         sinceDays        quartiles of how long present members have been there, by segment's id
-        stays {customers, segments}        how long members stay, see `stream_app.report.staying`
+        stays {customers, segments}        how long members stay, see `stream_app.web.staying`
         newest {version, moves, recent}        everybody's moves of the last days, see `stream_app.report.newest`
-    describe_rfm
+    `stream_app.web.document.describe_rfm`
         rfm {withoutOrder, recencyDays, orders, cells, segments}        see `stream_app.replay.rfm`
-    describe_overlaps
+    `stream_app.web.document.describe_overlaps`
         overlaps [{of, with, segment, other, customers}]        who is in segments of two segmentations
     `stream_app.report.listing`
         listed {isComplete, id, orders, revenue, cell, lastDay, segments}        customers, in the order of ids
@@ -60,15 +60,14 @@ from stream_app.web.document import (
 )
 
 REFUSED_EXAMPLES: Final = 5
-"""So many refused records are shown of each reason."""
+"""Refused records that are shown for each reason."""
 MESSAGE_CHARACTERS: Final = 300
 DAILY_DAYS: Final = 800
-"""Up to so many days before the end, flows are told day by day; before, week by week, at the week's last day."""
+"""For this many days before the end, flows are by day; earlier ones are by week, at the week's last day."""
 
 _FLOW_KEYS: Final = ("day", "from", "to", "cause", "change")
 _TRADE_KEYS: Final = ("day", "segment")
 QUARTILES: Final = (0.25, 0.5, 0.75)
-_NO_CELLS: Final[dict[str, list[int]]] = {"cell": [], "segment": [], "customers": []}
 _SUNDAY: Final = 3
 """Of days since the epoch, the remainder by 7 that Sundays have."""
 
@@ -102,7 +101,7 @@ class Since:
 
 
 def describe_run(summary: dict[str, Any], history: dict[str, Any], refused: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what is said of the whole run."""
+    """Return the part of the document about the whole run."""
     days = history["days"]
     as_of_ms = milliseconds(summary["as_of"]) if summary["as_of"] else None
     return {
@@ -140,12 +139,12 @@ def describe_segmentation(
     since: Since,
     stays: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what is said of a segmentation.
+    """Return the part of the document about a segmentation.
 
     Parameters
     ----------
     summary
-        Its part of `summary.json`, with what is said of the whole run.
+        Its part of `summary.json`, together with the part about the whole run.
     history
         Its part of `history.json`.
     versions
@@ -153,7 +152,7 @@ def describe_segmentation(
     since
         Who is in it.
     stays
-        How long members stay, see `stream_app.report.staying`.
+        How long members stay, see `stream_app.web.staying`.
     """
     in_force = [version for version in versions if version.get("status") != HELD]
     present = in_force[-1] if in_force else {"segments": []}
@@ -190,57 +189,9 @@ def describe_segmentation(
 
 
 def _of_members(trade: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return what came of those in a segment: whoever is outside of an audience is nobody of whom it tells."""
+    """Return what customers brought while in a segment; those outside an audience are not part of it."""
     rows = [row for row, segment_id in enumerate(trade["segment"]) if segment_id is not None]
     return {name: [column[row] for row in rows] for name, column in trade.items()}
-
-
-def describe_rfm(rfm: dict[str, Any], segmentations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the grid of recency and frequency, for the segmentations of the document."""
-    places = segment_places(segmentations)
-    return {
-        "withoutOrder": rfm["without_order"],
-        "recencyDays": rfm["recency_days"],
-        "orders": rfm["orders"],
-        "cells": [
-            {key: cell[key] for key in ("recency", "frequency", "name", "customers", "orders")}
-            | {"revenue": cell["revenue_minor"]}
-            for cell in rfm["cells"]
-        ],
-        "segments": [
-            {
-                "cell": found["cell"],
-                "segment": [places[name][segment_id] for segment_id in found["segment"]],
-                "customers": found["customers"],
-            }
-            for name, found in ((each["name"], rfm["segments"].get(each["name"], _NO_CELLS)) for each in segmentations)
-        ],
-    }
-
-
-def describe_overlaps(
-    overlaps: Sequence[dict[str, Any]], segmentations: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return how many customers are in segments of two segmentations, each named by its place in the document."""
-    places = segment_places(segmentations)
-    numbers = {name: number for number, name in enumerate(places)}
-    return [
-        {
-            "of": numbers[pair["of"]],
-            "with": numbers[pair["with"]],
-            "segment": [places[pair["of"]][segment_id] for segment_id in pair["segment"]],
-            "other": [places[pair["with"]][segment_id] for segment_id in pair["other"]],
-            "customers": pair["customers"],
-        }
-        for pair in overlaps
-    ]
-
-
-def segment_places(segmentations: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Return, of each segmentation of the document, the places of its segments by their ids."""
-    return {
-        each["name"]: {segment["id"]: place for place, segment in enumerate(each["segments"])} for each in segmentations
-    }
 
 
 def merge_old(
@@ -285,14 +236,14 @@ def read_refused(path: Path, by_reason: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _segments(summary: dict[str, Any], present: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all segments that ever were; `present` are those of the newest version, also where nobody is in them."""
+    """Return all segments that have ever existed; `present` are those of the newest version, empty ones included."""
     names, filled = summary["segment_names"], [segment["id"] for segment in summary["segments"]]
     empty = [segment["id"] for segment in present if segment["id"] in names and segment["id"] not in filled]
     return describe_segments(names, order_by_life_cycle(filled + empty, present), present)
 
 
 def _models(versions: list[dict[str, Any]], summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what is said of each model version."""
+    """Return the description of each model version."""
     taken_over = [row for row in summary["models"] if row["status"] == "published"]
     moved = {(row["version"], row["as_of"]): row["customers_moved"] for row in taken_over}
     instants = [size["at"] for size in summary["sizes"]]

@@ -1,8 +1,8 @@
-"""The moves that are asked for first, of everybody: those of the last days, and those that the newest versions made.
+"""The moves that people look for first: everybody's in the last days, and those that the newest versions made.
 
-A report has every move of some customers. Whom a list of the last days names must not depend on who they are, so these
-moves are told of all, up to `RECENT_MAX` of a segmentation, without the sentences that say why; those of the newest
-version, up to `VERSION_MAX`, with them.
+A report has every move of some customers. A list of the last days must not depend on who is among them, so it has the
+moves of all customers: up to `RECENT_MAX` for a segmentation, without the sentences that say why, and those that the
+newest version made, up to `VERSION_MAX`, with them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stream_app.report.reading import Migration, milliseconds
 from stream_app.report.timelines import shorten_sentence, steps
 
 RECENT_DAYS: Final = 30
-"""The period that pages show if nobody chooses another."""
+"""The period that pages show by default."""
 RECENT_MAX: Final = 6_000
 VERSION_MAX: Final = 500
 

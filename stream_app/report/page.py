@@ -16,27 +16,24 @@ import msgspec
 from stream_app.core.clock import SECOND_MS
 from stream_app.report.document import (
     Since,
-    describe_overlaps,
-    describe_rfm,
     describe_run,
     describe_segmentation,
     read_refused,
-    segment_places,
 )
 from stream_app.report.listing import encode_listing
 from stream_app.report.newest import NewestMoves
 from stream_app.report.reading import Membership, Migration, milliseconds, read_document, read_lines
 from stream_app.report.timelines import MIGRATIONS_MAX, TimelineSample
-from stream_app.web.document import AUDIENCE, among_all
+from stream_app.web.document import AUDIENCE, among_all, describe_overlaps, describe_rfm, segment_places
 from stream_app.web.single_file import FILE_NAME, compress, single_file
 
 TITLE: Final = "Customer segments"
 DATA_BYTES_MAX: Final = 915_000
-"""Of the compressed document; letters and digits are a third more, and the pages some 240 kB: 1.46 MB in all."""
+"""Of the compressed document. Written in letters and digits it is a third larger; with 240 kB of pages, 1.46 MB."""
 LISTED_SHARE: Final = 0.3
-"""Up to so much of it is spent on where customers are now; what is left of it goes to their moves."""
+"""The share of it that may be spent on where customers are now; the rest is for their moves."""
 ALWAYS_MAX: Final = 1_000
-"""So many of those with the greatest revenue in their segments are in the report, whatever the sample."""
+"""Customers with the greatest revenue in their segments who are in the report, whatever the sample."""
 _MARGIN: Final = 0.98
 
 
@@ -52,7 +49,7 @@ def write_report(folder: Path, path: Path | None = None, bytes_max: int = DATA_B
     path
         Of the report; `report.html` in that folder if None.
     bytes_max
-        Of the compressed document: so long as it is larger, customers are left out.
+        Of the compressed document: customers are left out until it is no larger.
 
     Raises
     ------
@@ -123,7 +120,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], TimelineSample, dict[str, Any]]
 
 
 def _read_summaries(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the summary of each segmentation by its name, with what is said of the whole run in each."""
+    """Return the summary of each segmentation by its name; each has the part about the whole run, too."""
     whole = read_document(path)
     others = whole.pop("other_segmentations")
     return {summary["segmentation"]: summary for summary in (whole, *(whole | other for other in others))}
@@ -147,7 +144,7 @@ def _always(summaries: Mapping[str, dict[str, Any]], history: dict[str, Any]) ->
 
 
 def _among_all(summary: dict[str, Any], everybody: dict[str, Any] | None) -> dict[str, Any]:
-    """Return an audience's summary with shares of all customers: out of it is no segment, but they are customers."""
+    """Return an audience's summary with shares of all customers, including those outside it."""
     if summary["kind"] != AUDIENCE or not summary["customers"]:
         return summary
     revenue = everybody["revenue"] if everybody else None

@@ -1,7 +1,7 @@
 """How far a long run has come, in lines: in the events' own time, with the rate and what remains.
 
-A bar needs a terminal; a line every few seconds does in a log, too. Without anything but the standard library, so that
-every command can have it.
+A bar needs a terminal; a line every few seconds works in a log, too. This needs the standard library alone, so every
+command can use it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Progress:
     Parameters
     ----------
     total
-        What is to be done, in records or bytes; None if that is not known.
+        Records or bytes in all; None if that is not known.
     say
         Is given each line.
     verb
@@ -77,12 +77,12 @@ def day_of(at_ms: int) -> str:
 
 
 def remaining(seconds: float) -> str:
-    """Return about how long something takes yet."""
+    """Return about how much time is left."""
     if seconds < MINUTE_SECONDS:
         return f"about {max(seconds, 1):.0f} s to go"
     return f"about {seconds / MINUTE_SECONDS:.0f} min to go"
 
 
 def size_of(count: int) -> str:
-    """Return how much so many bytes are."""
+    """Return a number of bytes as people write it."""
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"

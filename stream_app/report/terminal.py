@@ -18,6 +18,7 @@ from rich.text import Text
 from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.core.clock import NO_TIME, to_milliseconds
 from stream_app.core.local_days import date_of
+from stream_app.plurals import counted
 from stream_app.report.progress import Progress as LineProgress
 from stream_app.report.progress import day_of
 from stream_app.report.timelines import shorten_sentence
@@ -26,7 +27,7 @@ FLOWS_SHOWN: Final = 8
 EXAMPLE_CHARACTERS: Final = 300
 """A refused record's message is cut here: it may quote much of the record."""
 INDENT: Final = (0, 0, 0, 2)
-"""Padding of what belongs to a heading, in characters: top, right, bottom, left."""
+"""Padding of the lines under a heading, in characters: top, right, bottom, left."""
 
 _CAUSE_WORDS: Final = {"lapse": "time passing"}
 
@@ -78,7 +79,7 @@ def render_refusals(
         out.print("segmenter: no record was accepted: the files contain no records", soft_wrap=True)
         return
     share = counts["rejected"] / counts["in"]
-    outcome = f"segmenter: {counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"
+    outcome = f"segmenter: {counts['rejected']:,} of {counted(counts['in'], 'record')} were refused ({share:.1%})"
     out.print(Text(f"{outcome}; the commonest reasons, each with its first record:"), soft_wrap=True)
     for reason, count, example in refusals:
         line = shorten(f"{reason.replace('_', ' ')} {count:,}: {example}", EXAMPLE_CHARACTERS, placeholder=" …")
@@ -138,11 +139,11 @@ class EventRateColumn(ProgressColumn):
 
 
 def _render_refused(summary: dict[str, Any], out: Console) -> None:
-    """Say first how many records the figures below are without; nothing if they are without none."""
+    """Say first how many records the figures below leave out, if any."""
     counts = summary["counts"]
     if counts["rejected"]:
         share = counts["rejected"] / counts["in"]
-        told = f"{counts['rejected']:,} of {_counted(counts['in'], 'record')} were refused ({share:.1%})"
+        told = f"{counts['rejected']:,} of {counted(counts['in'], 'record')} were refused ({share:.1%})"
         out.print(Text(f"{told}: {_reasons(summary)}", "bold"))
         out.print()
 
@@ -155,13 +156,13 @@ def _reasons(summary: dict[str, Any]) -> str:
 def _render_segments(summary: dict[str, Any], out: Console) -> None:
     period, zone = summary["period"], summary["timezone"]
     span = (
-        f"{_day(period['from'], zone)} to {_day(period['to'], zone)} ({_counted(period['days'], 'day')})"
+        f"{_day(period['from'], zone)} to {_day(period['to'], zone)} ({counted(period['days'], 'day')})"
         if period["from"]
         else "no events"
     )
-    customers, segments = _counted(summary["customers"], "customer"), _counted(len(summary["segments"]), "segment")
+    customers, segments = counted(summary["customers"], "customer"), counted(len(summary["segments"]), "segment")
     if summary["kind"] == "audience":
-        segments = f"{_counted(summary['all_segments']['customers'], 'customer')} of them in the audience"
+        segments = f"{counted(summary['all_segments']['customers'], 'customer')} of them in the audience"
     of_name = f" of {summary['segmentation']}" if summary["other_segmentations"] else ""
     heading = f"{customers} in {segments}{of_name}, {span}"
     table = Table(title=Text(heading, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
@@ -191,7 +192,7 @@ def _figures(members: dict[str, Any], money_digits: int) -> tuple[str, ...]:
 def _render_migrations(summary: dict[str, Any], out: Console) -> None:
     migrations = summary["migrations"]
     own = migrations["own_moves"]
-    entries = _counted(migrations["entries"], "first entry", "first entries")
+    entries = counted(migrations["entries"], "first entry", "first entries")
     out.print(Text(f"{_moves(migrations)}; {entries}", "bold"))
     causes = sorted(own["by_cause"].items(), key=lambda item: (-item[1], item[0]))
     shares = ", ".join(f"{_CAUSE_WORDS.get(kind, kind)} {count / own['total']:.1%}" for kind, count in causes if count)
@@ -232,7 +233,7 @@ def _render_examples(summary: dict[str, Any], out: Console) -> None:
 
 def _render_other(summary: dict[str, Any], out: Console) -> None:
     """Print one segmentation of those after the first: its segments' shares, and how much moves."""
-    segments = _counted(len(summary["segments"]), "segment")
+    segments = counted(len(summary["segments"]), "segment")
     out.print(Text(f"{segments} of {summary['segmentation']}, {_moves(summary['migrations'])}", "bold"))
     shares = ", ".join(f"{segment['name']} {segment['share']:.1%}" for segment in summary["segments"])
     if shares:
@@ -244,7 +245,7 @@ def _render_audiences(audiences: Sequence[dict[str, Any]], customers: int, out: 
     """Print a line for each audience: who is in it, and how much moves."""
     if not audiences:
         return
-    out.print(Text(_counted(len(audiences), "audience"), "bold"))
+    out.print(Text(counted(len(audiences), "audience"), "bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("Audience", overflow="fold", max_width=30)
     for column in ("Customers", "Share", "Entered", "Left", "Moves each month"):
@@ -265,9 +266,7 @@ def _render_audiences(audiences: Sequence[dict[str, Any]], customers: int, out: 
 def _moves(migrations: dict[str, Any]) -> str:
     """Return such as `3,711 moves of customers' own (0.34 per customer and month)`."""
     own = migrations["own_moves"]
-    return (
-        f"{_counted(own['total'], 'move')} of customers' own ({own['per_customer_month']:.2f} per customer and month)"
-    )
+    return f"{counted(own['total'], 'move')} of customers' own ({own['per_customer_month']:.2f} per customer and month)"
 
 
 def _render_counts(summary: dict[str, Any], out: Console) -> None:
@@ -279,12 +278,14 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
             ("duplicate", "duplicate"),
             ("late_applied", "late-applied"),
             ("rejected", "rejected"),
+            ("not_profiled", "not profiled for lack of consent"),
         )
+        if key in counts
     )
     out.print(Text("Records", "bold"))
     out.print(Padding(Text(f"{counts['in']:,} in = {parts}"), INDENT))
     if nobodys := summary["without_customer"]:
-        line = f"{_counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
+        line = f"{counted(nobodys, 'record')} without a customer: no id, or a placeholder such as guest"
         out.print(Padding(Text(line), INDENT))
     if too_old := summary.get("too_old"):
         line = f"{too_old:,} of the duplicates were about orders too old to be changed; see docs/quality.md"
@@ -297,15 +298,11 @@ def _render_counts(summary: dict[str, Any], out: Console) -> None:
         far = [f"{doubts[side]:,} {word}" for side, word in words.items() if doubts[side]]
         first = doubts["examples"][0]
         line = (
-            f"{_counted(count, 'time')} in doubt ({' and '.join(far)} all others): {first['file']}, row "
+            f"{counted(count, 'time')} in doubt ({' and '.join(far)} all others): {first['file']}, row "
             f"{first['row']}, says {first['at']}; only the customer's own segments follow"
         )
         out.print(Padding(_printable(line, out), INDENT))
     out.print()
-
-
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def _day(instant: str, timezone: str) -> str:

@@ -14,7 +14,7 @@ from stream_app.contracts.readers import SegmentReference
 from stream_app.core.clock import SECOND_MS
 from stream_app.core.moves import CAUSE_KINDS, CHANGES, DEFINITION, MODEL
 from stream_app.report.reading import Membership, Migration, milliseconds
-from stream_app.report.staying import Stay, describe_stays, stays_of
+from stream_app.web.staying import Stay, describe_stays, stays_of
 
 MIGRATIONS_MAX: Final = 120_000
 """So many moves are held while the sample is taken; what fits into the file is decided afterwards."""

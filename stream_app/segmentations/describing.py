@@ -121,6 +121,7 @@ class Describer:
     def __init__(self, context: MigrationContext, source: str | None = None) -> None:
         self._context = context
         self._source = _NO_TEXTS if source is None else Texts.of([source.encode()])
+        self._purposes = Texts.of(_encode(purpose) for purpose in context.consent.ordered)
         self._presentations: list[Presentation] = []
         new, free = _life()
         self._handle: int = new()
@@ -215,6 +216,7 @@ class Describer:
         form.events, form.event_count = address(records), len(records)
         form.texts, form.texts_size = address(texts), len(texts)
         form.customers, form.sources, form.source = _form(customers), _form(sources), _form(self._source)
+        form.purposes = _form(self._purposes)
         form.presentations, form.presentation_count = ctypes.cast(handles, ctypes.c_void_p), len(handles)
         form.partition, form.described = chunk.partition, address(places)
         _check(write(self._handle, ctypes.byref(form)))
@@ -238,8 +240,12 @@ class Describer:
                 chosen = chosen[moves["cause"][chosen] == MODEL]
                 told.update(zip(chosen.tolist(), self._openings(each, moves[chosen]), strict=True))
             elif each.is_ruled:
-                is_specific[chosen] = (moves["fact_count"][chosen] > 0) | (moves["cause"][chosen] == MERGE)
-            elif len(chosen):
+                is_specific[chosen] = (
+                    (moves["fact_count"][chosen] > 0)
+                    | (moves["cause"][chosen] == MERGE)
+                    | (moves["is_barred"][chosen] > 0)
+                )
+            elif len(chosen := chosen[moves["is_barred"][chosen] == 0]):
                 reasons = cast(Explains, each.segmentation).explain(
                     moves_of(moves, chosen, customers, chunk), self._context
                 )

@@ -8,12 +8,20 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, SerializeAsAny, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_app.contracts.ids import PLACEHOLDER_BYTES_MAX, PLACEHOLDER_IDS, PLACEHOLDERS_MAX
+from stream_app.core.consent import (
+    JURISDICTION_PATTERN,
+    PURPOSE_PATTERN,
+    PURPOSES,
+    PURPOSES_MAX,
+    RESERVED,
+    SEGMENTATION,
+)
 from stream_app.core.identities import NAMESPACE_PATTERN
 from stream_app.segmentations.configuration import SEGMENTATIONS_MAX, SegmentationConfiguration
 from stream_app.segmentations.learned.configuration import Days, Probability
@@ -23,6 +31,8 @@ from stream_app.settings.definitions import Definitions, read_definitions
 
 ENV_PREFIX: Final = "SEGMENTER_"
 ENV_DELIMITER: Final = "__"
+SIGNING_KEY_CHARACTERS: Final = 32
+"""Of `api.signing_key`, at least, in the settings or in a file of its own."""
 
 
 class Section(BaseModel):
@@ -111,6 +121,55 @@ class IdentitySettings(Section):
     """Ids that are nobody's, beside those of `records`, in any case: a link of one would make many customers one."""
     merge_identified: bool = False
     """Whether two customers may become one who are identified both, each by an identifier of priority 1."""
+
+
+class PrivacySettings(Section):
+    """What becomes of requests to erase, suppress and see; see `docs/privacy.md`."""
+
+    deadline_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """By when a request has to be finished, from when it was made: a month, by the law of the EU and the UK."""
+    deadlines_days: dict[
+        Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")], Annotated[int, Field(ge=1, le=365)]
+    ] = {"US-CA": 45}
+    """The same by jurisdiction, a country or a part of one, such as `US-CA`."""
+    mark_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """How long the salted hash of an erased customer's id is kept, by which late events are refused; as long as inputs
+    are (`kafka.retention_days`) if it is not set. Less lets late events bring customers back."""
+    pseudonym_key_file: Path | None = None
+    """File that holds a secret of 32 bytes or more: `segmenter produce` puts a keyed hash in the place of every
+    customer's id, and `segmenter privacy` in that of the ids it is given. Ids stay as they are if it is not set."""
+
+
+OPT_IN: Final = "opt_in"
+Default = Literal["opt_in", "opt_out"]
+Purpose = Annotated[str, Field(pattern=PURPOSE_PATTERN)]
+
+
+class ConsentSettings(Section):
+    """What customers agree to who have said nothing; see `docs/privacy.md`."""
+
+    purposes: Annotated[tuple[Purpose, ...], Field(max_length=PURPOSES_MAX)] = PURPOSES
+    """What consents may name; `segmentation` is always among them."""
+    defaults: dict[Purpose, Default] = {}
+    """By purpose: `opt_in` where only those agree who have said so; `opt_out`, which is what holds of all others, where
+    everybody does who has not said no."""
+    jurisdictions: Annotated[
+        dict[Annotated[str, Field(pattern=JURISDICTION_PATTERN)], dict[Purpose, Default]], Field(max_length=256)
+    ] = {}
+    """The same for customers of a jurisdiction, such as `{"EU": {"segmentation": "opt_in"}}`, where it differs. The
+    defaults of `US` hold in `US-CA` unless that is listed with the purpose. Changed defaults hold for customers who are
+    new from then on, and for others from their next consent on."""
+
+    @model_validator(mode="after")
+    def _purposes_are_listed(self) -> Self:
+        if SEGMENTATION not in self.purposes:
+            raise ValueError(f"purposes: expected {SEGMENTATION!r} among them")
+        if reserved := set(RESERVED) & set(self.purposes):
+            raise ValueError(f"purposes: {min(reserved)!r}, expected another name: this one is the segmenter's own")
+        for name, defaults in {"defaults": self.defaults, **self.jurisdictions}.items():
+            if unknown := defaults.keys() - set(self.purposes):
+                raise ValueError(f"{name}: {min(unknown)!r}, expected one of {', '.join(self.purposes)}")
+        return self
 
 
 class AssignmentSettings(Section):
@@ -319,7 +378,8 @@ class ApiToken(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the token; the token itself is kept by the client alone."""
     scopes: Annotated[
-        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models"]], Field(min_length=1)
+        frozenset[Literal["read:customers", "read:segments", "stream:migrations", "decide:models", "edit:actions"]],
+        Field(min_length=1),
     ]
     """What the token is good for."""
 
@@ -333,7 +393,8 @@ class ApiSettings(Section):
     """Port to listen on; 0 takes a free one."""
     tokens: tuple[ApiToken, ...] = ()
     """Clients: a list of tables with `name`, `sha256` (of the token) and `scopes`, which are any of `read:customers`,
-    `read:segments`, `stream:migrations` and, to approve and reject models in the console, `decide:models`."""
+    `read:segments`, `stream:migrations`, `decide:models` (approve and reject models) and `edit:actions` (say what to
+    do with a segment's customers)."""
     tokens_file: Path | None = None
     """File that holds the tokens, instead of `tokens`: TOML with `[[api.tokens]]` or a list in JSON, as `segmenter api
     token` prints them. It is looked at every 2 s, so tokens change without a restart."""
@@ -347,7 +408,7 @@ class ApiSettings(Section):
     """Live streams open at once; further ones are answered with 503."""
     cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^\s/?#*@]{1,255}$")], ...] = ()
     """Origins whose pages may call the API from a browser, with a token: a list such as `["https://shop.example"]`."""
-    signing_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    signing_key: SecretStr | None = None
     """Signs stream tokens and the console's sessions, at least 32 characters; processes behind one address share it. If
     neither is set, each has one of its own, and people sign in again after a restart."""
     signing_key_file: Path | None = None
@@ -406,6 +467,8 @@ class Settings(BaseSettings):
     money: MoneySettings = MoneySettings()
     records: RecordSettings = RecordSettings()
     identities: IdentitySettings = IdentitySettings()
+    privacy: PrivacySettings = PrivacySettings()
+    consent: ConsentSettings = ConsentSettings()
     assignment: AssignmentSettings = AssignmentSettings()
     learning: LearningSettings = LearningSettings()
     segmentations_file: Path | None = None

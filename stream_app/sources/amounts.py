@@ -1,12 +1,12 @@
 """Amounts and numbers as text, as exports write them, to decimal text with a point, in SQL.
 
-Currency signs and codes, white space, a sign in front, behind or as brackets are taken off. Then a point or a comma is
-told to be a decimal sign or to stand between thousands by what surrounds it:
+Currency signs and codes, white space, a sign in front, at the end or as brackets are taken off. What surrounds a
+point or a comma then decides whether it is a decimal sign or separates thousands:
 
-- both occur: the last one is the decimal sign, and the others must stand between groups of three;
-- one occurs several times: it stands between thousands;
-- one occurs once with other than three digits behind it, or more than three, none or a zero before it: it is the
-  decimal sign;
+- both occur: the last one is the decimal sign, and the others must separate groups of three;
+- one occurs several times: it separates thousands;
+- one occurs once, not followed by three digits, or preceded by none, by more than three or by a zero: it is the decimal
+  sign;
 - one occurs once between one to three digits and three: this alone is ambiguous.
 
 An ambiguous value is read by the locale; if none is given, by what all values of the file that are not ambiguous agree
@@ -22,7 +22,7 @@ from stream_app.contracts.currencies import MINOR_DIGITS
 from stream_app.sources import sql
 
 DECIMAL: Final = "DECIMAL(38, 10)"
-"""Sums of it do not depend on their order; at ten digits behind the point, the noise of binary fractions is gone."""
+"""Sums of it do not depend on their order; at ten digits after the point, the noise of binary fractions is gone."""
 Sign = Literal[".", ","]
 
 _PLAIN: Final = r"-?\d{1,27}(\.(\d{1,2}|\d{4,30}))?"
@@ -53,7 +53,7 @@ def bare(cell: str) -> str:
 
 
 def is_negative(cell: str) -> str:
-    """Return whether a number has a minus sign, in front or behind, or stands in brackets, as SQL."""
+    """Return whether a number has a minus sign, before or after it, or is in brackets, as SQL."""
     signed = f"regexp_replace({cell}, '{_SPACES}|{_SIGNS}', '', 'g')"
     return f"regexp_matches({signed}, '^[-\u2212(]|[-\u2212]$')"
 
@@ -68,7 +68,7 @@ def decimal_of(cell: str, decimal: Sign | None, currency: str | None = None) -> 
     decimal
         The decimal sign of ambiguous values, None if it is not known.
     currency
-        SQL of the currency's code; three digits behind a point are minor units of some.
+        SQL of the currency's code; for some, three digits after a point are minor units.
     """
     number = bare(cell)
     point, comma = f"replace({number}, ',', '')", f"replace(replace({number}, '.', ''), ',', '.')"
@@ -141,6 +141,6 @@ def evidence(cells: Sequence[str]) -> str:
 
 
 def currency_of(cell: str) -> str:
-    """Return the code that a cell means, as SQL: signs and small letters are read."""
+    """Return the code that a cell means, as SQL: signs and lower case is read."""
     signs = " ".join(f"WHEN {sql.text(sign)} THEN {sql.text(code)}" for sign, code in CURRENCY_SIGNS.items())
     return f"CASE {cell} {signs} ELSE upper({cell}) END"

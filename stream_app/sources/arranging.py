@@ -1,11 +1,11 @@
-"""The last of the order of loaded records, which sorting by time leaves open.
+"""The last part of the order of loaded records, which sorting by time leaves open.
 
 Records of one instant follow one another by topic and text, so that any order of a file's rows gives the same stream.
 To sort by whole texts would take DuckDB a fifth more time and as much memory again, and few instants have more than
 one record. So it sorts by time alone, and the records of an instant are put in order here, as long as there are few of
 them; where there are many, as in tables that know only days, DuckDB does it (`by_text`).
 
-Records that are equal, and have no id of their own, are told apart: the second gets `:2` behind its id.
+Records that are equal and have no id of their own get different ones: the second gets `:2` after its id.
 """
 
 from __future__ import annotations
@@ -83,16 +83,16 @@ def arranged(batches: Iterator[Sequence[Any]], *, by_text: bool) -> Iterator[Blo
     Raises
     ------
     TooManyAtOnce
-        If an instant has too many records, and they are in no order.
+        If an instant has too many records that are not in order.
     RuntimeError
-        If they are in no order of time.
+        If they are not in order of time.
     """
     equals = _Equals()
     records = map(_records_of, batches)
     latest_ms = np.iinfo(np.int64).min
     for part in records if by_text else _whole_instants(records):
         if part.at_ms[0] < latest_ms or (part.at_ms[1:] < part.at_ms[:-1]).any():
-            raise RuntimeError("records are in no order of time, expected them sorted")
+            raise RuntimeError("records are not in order of time, expected sorted ones")
         latest_ms = part.at_ms[-1]
         yield from _blocks(equals.told_apart(part if by_text else _by_text(part)))
 
@@ -135,14 +135,14 @@ def _by_text(records: _Records) -> _Records:
 
 
 class _Equals:
-    """Tells equal records apart; those of an instant may come in several parts, so it knows the last one."""
+    """Gives equal records ids of their own; an instant may come in several parts, so it remembers the last record."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int, bytes] = (0, -1, b"")
         self._count = 1
 
     def told_apart(self, records: _Records) -> _Records:
-        """Return records of which none equals another without an id of its own."""
+        """Return the records; those that equal another and have no id get one."""
         counts = self._counts(records)
         end = len(records) - 1
         self._last = int(records.at_ms[end]), int(records.files[end]), records.line(end)
@@ -159,7 +159,7 @@ class _Equals:
         return replace(records, lines=Spans(at, size), text=np.frombuffer(b"".join(text), np.uint8))
 
     def _counts(self, records: _Records) -> dict[int, int]:
-        """Return of each record that equals the one before it the how manyth of them it is."""
+        """Return for each record its number among those that equal it, in their order."""
         counts: dict[int, int] = {}
         if not records.is_hashed.any():
             return counts
@@ -207,7 +207,7 @@ def _joined(*parts: _Records) -> _Records:
 
 
 def _copied(parts: Sequence[tuple[Spans, npt.NDArray[np.uint8]]]) -> tuple[Spans, npt.NDArray[np.uint8]]:
-    """Return texts that lie one behind the other in each of several runs of bytes as one run."""
+    """Return texts that follow each other in several runs of bytes as one run."""
     ats, sizes, texts, length = [], [], [], 0
     for spans, text in parts:
         begin = int(spans.at[0])

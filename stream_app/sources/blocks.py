@@ -17,7 +17,7 @@ from stream_app.contracts.scanner import Spans
 from stream_app.errors import InvalidRecord
 
 BLOCK_LINES: Final = 8192
-"""How many records are handed on at once: few beside the state, and enough to decode cheaply."""
+"""Records that are passed on at once: few beside the state, and enough to decode cheaply."""
 Numbers = npt.NDArray[Any]
 
 
@@ -36,7 +36,7 @@ class Line(NamedTuple):
     text
         JSON.
     error
-        Why it is refused already; None if the contract has to say.
+        Why it is refused already; None if that is for the contract to say.
     file, row
         Number of its file, and of its row there.
     """
@@ -59,7 +59,7 @@ class Block:
     text
         Bytes that hold all of them; valid until the next block is asked for.
     lines
-        Where each stands in it.
+        Where each is in the bytes.
     errors
         Why some of them are refused already, by place in the block.
     files, rows

@@ -1,4 +1,4 @@
-"""What a mapping asks of a file and does not find there, in one line each."""
+"""What a mapping asks of a file and does not find, in one line each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stream_app.sources.mapping import FieldMapping, RecordMapping, Source
 from stream_app.sources.paths import is_known
 
 OF_ORDERS: Final = ("order_id", "currency", "items", "products")
-"""Fields of purchases that need not be there, and are worth a word if they are not."""
+"""Fields of purchases that may be missing, and are mentioned if they are."""
 
 
 def missing(source: Source, look: Look, joined: Collection[str], base_currency: str) -> Sequence[str]:

@@ -19,7 +19,7 @@ from stream_app.sources.recognising import recognise
 
 AUTO: Final = "auto"
 GUESS: Final = "guess"
-"""As `auto`, and what no source knows is read by a mapping that its columns' names suggest."""
+"""As `auto`; files that no source knows are read by a mapping that their columns' names suggest."""
 FILE_ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
     remarks: tuple[str, ...] = ()
 
     def described(self, shared: SourceFile) -> SourceFile:
-        """Return the file as it is to be read; what is said of all files is `shared`."""
+        """Return the file as it is to be read; `shared` holds for all files."""
         return replace(
             shared,
             path=self.path,
@@ -81,7 +81,7 @@ def choose(paths: Sequence[Path], named: str, sources: Mapping[str, Source]) -> 
     paths
         Files.
     named
-        A source's name, `auto`, `guess`, or a file of sources, of which the one that knows a file is taken.
+        A source's name, `auto`, `guess`, or a file of sources, of which the one that fits a file is taken.
     sources
         By name.
 
@@ -127,7 +127,7 @@ def _choose(path: Path, member: str, named: str, sources: Mapping[str, Source]) 
         return _guessed(path, member, look)
     header = f" with the columns {shown(look.columns)}" if look.columns else ""
     raise ConfigurationError(
-        f"{path}: {look.describe()}{header} is of no source that is known; `segmenter sources check` proposes how to "
+        f"{path}: {look.describe()}{header} fits no known source; `segmenter sources check` proposes how to "
         "read it, and --source guess reads it so; or describe it in a sources.yaml, or name its topic, such as "
         "--purchases FILE, and its columns with --column"
     )

@@ -1,10 +1,10 @@
 """Text of any encoding as rows that DuckDB can read in parallel, each with its place in the file.
 
-Every row gets its line's number in front, blank lines are left out, and what is broken costs one record: DuckDB alone
+Every row gets its line's number in front, blank lines are left out, and a broken row costs one record: DuckDB alone
 would let a quote that is never closed swallow the rest of the file. A line with an even number of quotes closes all
 that it opens and is copied as it is; the one with an odd number is read by Python's strict parser, as far as the row
-reaches. If that fails, its first line is given up, and reading resumes at the next. Lines of which nothing of that has
-to be decided are copied by the library (`numbering`).
+reaches. If that fails, its first line is given up, and reading resumes at the next. Lines without any of that are
+copied by the library (`numbering`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WHOLE_MAX: Final = 1e15
 
 
 class Refusal(NamedTuple):
-    """A row that is no record.
+    """A row that is not a record.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Cleaner:
     look
         What the file is.
     refuse
-        Told of every row that is broken.
+        Called with every broken row.
     characters_max
         Of one row; longer ones are refused.
     """
@@ -201,7 +201,7 @@ class Cleaner:
                     text, at = text[at:] + "\n".join([*lines, ""]), 0
                     continue
                 if text[at:].strip():
-                    message = f"$: element {number + 1} and what follows are no JSON ({error}), expected objects"
+                    message = f"$: element {number + 1} and what follows are not JSON ({error}), expected objects"
                     invalid = InvalidRecord("malformed", "$", message)
                     self.refuse(Refusal(number + 1, invalid, text[at : at + 1000].encode("utf-8", "replace")))
                 return
@@ -212,7 +212,7 @@ class Cleaner:
     # --- text -----------------------------------------------------------------------------------------------------
 
     def _blocks(self, file: Readable, number: int = 1, *, is_ascii: bool = True) -> Iterator[list[str]]:
-        """Yield lines without their ends, block by block; an empty one stands for what is refused as no text."""
+        """Yield lines without their ends, block by block; an empty one takes the place of one that is refused."""
         rest = ""
         for text, damage in self._texts(file, is_ascii=is_ascii):
             *lines, rest = (rest + text).split("\n")
@@ -230,7 +230,7 @@ class Cleaner:
                 )
 
     def _sound(self, lines: list[str], number: int) -> list[str]:
-        """Return lines with those emptied that nobody can read."""
+        """Return lines, empty in place of those that cannot be read."""
         joined = "".join(lines)
         is_sound = "\0" not in joined and DOCUMENT_DELIMITER not in joined and not _has_surrogates(joined)
         if is_sound and max(map(len, lines)) <= self.characters_max:
@@ -242,7 +242,7 @@ class Cleaner:
             message = f"$: {len(line)} characters, expected at most {self.characters_max}"
             error = InvalidRecord("too_large", "$", message)
         elif _has_surrogates(line):
-            error = InvalidRecord("invalid_encoding", "$", "$: bytes that are no UTF-8, expected text in UTF-8")
+            error = InvalidRecord("invalid_encoding", "$", "$: bytes that are not UTF-8, expected text in UTF-8")
         elif "\0" in line or DOCUMENT_DELIMITER in line:
             error = InvalidRecord("malformed", "$", "$: control characters, expected text")
         else:
@@ -260,7 +260,7 @@ class Cleaner:
             data, damage = read_block(file)
             text = decode(data, not data)
             if encoding == "utf-8" and not text.isascii() and not self.look.is_json:
-                if is_ascii and _is_mostly_broken(text):  # plain so far, and what comes is no UTF-8
+                if is_ascii and _is_mostly_broken(text):  # plain so far, and what comes is not UTF-8
                     encoding = "cp1252"
                     decode = codecs.getincrementaldecoder(encoding)("replace").decode
                     text = text.encode("utf-8", "surrogateescape").decode(encoding, "replace")

@@ -1,9 +1,9 @@
 """What a mapping makes of the rows of a table, as SQL: lines of JSON that keep our contracts.
 
-Three selections lie inside one another. The first reads the fields of every row (`fields`). The second makes one row of
-each group, if rows are grouped. The third writes lines (`lines`), and the reason for which there is none.
+Three selections are nested. The first reads the fields of every row (`fields`). The second makes one row of
+each group, if rows are grouped. The third writes lines (`lines`), and the reason where there is no line.
 
-Nothing depends on the order of rows: of several values the least one counts, sums are of decimals, lists are sorted.
+Nothing depends on the order of rows: of several values the smallest counts, sums are of decimals, lists are sorted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RecordCompiler:
     source_name
         What event ids begin with.
     columns
-        Where the mapping's columns stand in the table.
+        Where the mapping's columns are in the table.
     terms
         What the mapping leaves open.
     """
@@ -81,7 +81,7 @@ class RecordCompiler:
         return f"coalesce(bool_or({self._fields.may_be_missing('customer_id')}), false)"
 
     def instants(self) -> str:
-        """Return about how many different times rows have, as SQL over all rows; 0 where none stands in a cell."""
+        """Return about how many different times rows have, as SQL over all rows; 0 where no cell has one."""
         mapping = self.record.fields.get(self._time)
         cells = [self._fields.cell(name) for name in mapping.columns] if mapping is not None else []
         return f"approx_count_distinct({sql.coalesce(cells)})" if cells else "0"
@@ -126,7 +126,7 @@ class RecordCompiler:
         return [self._fields.columns.get(name, Column("NULL::VARCHAR")) for name in self.record.where or {}]
 
     def _in_order(self, rows: str) -> str:
-        """Return rows in order of time; what could not be read, which is little, takes one narrow column meanwhile."""
+        """Return rows in order of time; the few values that could not be read share one narrow column."""
         read = [alias for own, alias in self._of.items() if own in (*TIMES, *NUMBERS)]
         raw = ", ".join(f"r{alias}" for alias in read)
         broken = sql.either(f"r{alias} IS NOT NULL" for alias in read)

@@ -1,8 +1,8 @@
-"""In which currency the money of exports is, as they say themselves.
+"""The currency of exports, as they say themselves.
 
 A report needs one currency that all money is counted in. Where nobody has set one, it is the one that most of the first
-rows of the files name, or most of all records where the first rows name none, so that nobody has to say what an export
-says itself. Amounts in others need a rate as ever.
+rows of the files name, or most of all records where the first rows name none, so nobody has to repeat what
+an export says. Amounts in others need a rate, as always.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the cells of a row say of each field, as SQL: instants, numbers, lists, text.
+"""What the cells of a row say for each field, as SQL: instants, numbers, lists, text.
 
 A cell that cannot be read stays beside the field as it is, so that it can be named.
 """
@@ -20,7 +20,7 @@ LISTS: Final = ("products",)
 
 
 class Column(NamedTuple):
-    """Where a mapping's column stands in the table of its rows.
+    """Where a mapping's column is in the table of its rows.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Terms:
     decimal
         The decimal sign of ambiguous numbers; None refuses them.
     placeholders
-        Ids that stand for nobody, in small letters; `0` stands for all that are made of zeros and hyphens.
+        Ids that stand for nobody, in lower case; `0` stands for all that are made of zeros and hyphens.
     traits
         Types of traits by name.
     formats
@@ -67,7 +67,7 @@ class FieldReader:
     record
         Its mapping.
     columns
-        Where the mapping's columns stand in the table of rows.
+        Where the mapping's columns are in the table of rows.
     terms
         What the mapping leaves open.
     """
@@ -230,7 +230,7 @@ class FieldReader:
         return self._scaled(f"CASE WHEN {nothing} THEN NULL ELSE {total} END", mapping), f"nullif({raw}, '')"
 
     def is_computed(self, mapping: FieldMapping) -> bool:
-        """Return whether a field is a number, and no text that says one."""
+        """Return whether a field is a number, and not text with a number in it."""
         several = mapping.product or mapping.sum or mapping.difference
         return bool(self.record.group_by or mapping.scale or mapping.pattern or several)
 

@@ -32,8 +32,8 @@ from stream_app.core.trust import GAP_MS
 from stream_app.errors import ConfigurationError, InvalidRecord
 from stream_app.native.structures import REJECTED, UNNAMED
 from stream_app.sources.forms import Look
-from stream_app.sources.instants import shared_instants
 from stream_app.sources.numbering import DAMAGES
+from stream_app.sources.ordering import order_instants
 
 if TYPE_CHECKING:
     from stream_app.sources.mapping import Source
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = 1 << 20
 """How much of a file is decoded at once: large enough to merge cheaply, small beside the state."""
 HELD_RECORDS_MAX: Final = 1_000_000
-"""Of one file: so many of one instant are kept together before it is torn apart, in 64 MB and their texts."""
+"""Records of one instant in one file that are kept together in memory, at most: 64 MB and their texts."""
 STANDARD_INPUT: Final = Path("-")
 GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -292,24 +292,12 @@ def _end_of_instants(times_ms: npt.NDArray[np.int64]) -> int:
 def _in_order(scanned: Scanned, block: bytes, lines: Spans, end: int) -> tuple[Any, list[Other]]:
     """Return the records up to an end without blank lines, those of one instant in the order of their text."""
     records = scanned.records[:end]
-    times_ms = records["at_ms"]
-    order = np.arange(end)
-    for places in shared_instants((times_ms[1:] == times_ms[:-1]) & (times_ms[1:] != NO_TIME)):
-        order[places.start : places.stop] = sorted(places, key=lambda at: _line(block, lines, at))
-    moved = np.flatnonzero(order != np.arange(end))
-    offsets = records["offset"][moved]
-    records[moved] = records[order[moved]]
-    records["offset"][moved] = offsets  # these stay in order
+    order_instants(records, block, lines)
     return _without_blank_lines(records, scanned.others)
 
 
-def _line(block: bytes, lines: Spans, number: int) -> bytes:
-    at = int(lines.at[number])
-    return block[at : at + int(lines.size[number])]
-
-
 def _without_blank_lines(records: Any, others: Sequence[Other]) -> tuple[Any, list[Other]]:
-    """Leave out lines of white space, which are no records; the scanner has doubted them, and the models refused."""
+    """Leave out lines of white space, which are not records: the scanner passed them on, and the models refused."""
     if not others:
         return records, []
     rejections = [other for other in others if isinstance(other, Rejection)]

@@ -49,7 +49,7 @@ _MARKS: Final = (
 _ZEROS_PER_BYTE_MAX: Final = 0.01
 _SEPARATOR: Final = re.compile(r"sep=(.)\r?\n?")
 _FIGURE: Final = re.compile(r"[-+]?[0-9][0-9.,:/ TZ+-]*")
-"""What no title is: a number, a date or a time."""
+"""What cannot be a title: a number, a date or a time."""
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -118,7 +118,7 @@ class Look:
 
 
 def members_of(path: Path) -> list[str]:
-    """Return the names of the files in a zip file that is no Excel file; none of anything else."""
+    """Return the names of the files in a zip file that is not an Excel file; none of anything else."""
     if not _begins_with(path, b"PK\x03\x04"):
         return []
     with zipfile.ZipFile(path) as packed:
@@ -143,7 +143,7 @@ def look_at(path: Path, source: Source | None = None, member: str = "") -> Look:
     Raises
     ------
     ConfigurationError
-        If it cannot be read, or is nothing that can be loaded.
+        If it cannot be read, or is in no form that can be loaded.
     """
     try:
         look = _unpacked(path, member)
@@ -238,7 +238,7 @@ def _with_encoding(look: Look, head: bytes, source: Source | None) -> Look:
         if 4 * zeros > len(head) and even in (0, zeros):
             return replace(look, encoding="utf-16-be" if even else "utf-16-le")
         raise ConfigurationError(
-            f"{look.path}: is no text and no form that is known, expected CSV, JSON, Excel, Parquet"
+            f"{look.path}: is neither text nor in a known form, expected CSV, JSON, Excel, Parquet"
         )
     text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(head)
     if text.lstrip()[:1] in ("{", "["):
@@ -332,7 +332,7 @@ def _agreement(rows: Sequence[tuple[int, list[str]]]) -> tuple[int, int]:
 
 
 def _header(rows: Sequence[tuple[int, list[str]]]) -> tuple[int, list[str]] | None:
-    """Return the header, and how many lines stand before it."""
+    """Return the header, and how many lines come before it."""
     _, usual = _agreement(rows)
     several = [row for row in rows[:PREAMBLE_LINES_MAX] if len(row[1]) > 1]
     for row in several:

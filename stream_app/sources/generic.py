@@ -1,7 +1,7 @@
-"""The mapping of a file of ours, whose columns are called as our fields are, or as somebody says.
+"""The mapping of a file in our own form, whose columns are called as our fields are, or as options say.
 
 `--column`, `--constant` and `--time-format` make it. Rows that name an order and no event of their own are lines of
-that order, and become one record; a row that stands twice counts once. Without a column for the type a negative total
+that order, and become one record; a row that occurs twice counts once. Without a column for the type a negative total
 is a return.
 """
 
@@ -19,7 +19,7 @@ from stream_app.sources.mapping import FieldMapping, RecordMapping, Source, Topi
 
 _SHOWN_HEADER_CHARACTERS: Final = 300
 _OF_COMPLETED_ORDERS: Final[Mapping[str, Sequence[str]]] = {"purchases": ("customer_id", "total")}
-"""What a file cannot do without if nothing in it says that its orders are anything but completed."""
+"""Fields that a file must have if nothing in it says that its orders are other than completed."""
 _FIELDS_OF_ALL: Final = frozenset(field for contract in FILE_CONTRACTS.values() for field in contract.fields)
 UNITS: Final[Mapping[str, Unit]] = {
     "epoch": "s", "epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us", "epoch_ns": "ns", "excel": "excel",
@@ -29,7 +29,7 @@ UNITS: Final[Mapping[str, Unit]] = {
 
 @dataclass(frozen=True)
 class Given:
-    """What is said about a file's columns on the command line.
+    """What options of the command line say about a file's columns.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _places(name: str, contract: InputContract, look: Look, given: Given) -> dic
 
 
 def _others(name: str, titles: Sequence[str], taken: Collection[str], contract: InputContract) -> dict[str, str]:
-    """Return the columns that are no field's, by their own titles, which must do as names."""
+    """Return the columns that are not fields, by their own titles, which must be usable as names."""
     form = contract.table_form
     others = [title for title in titles if title not in taken]
     for title in others:

@@ -1,7 +1,7 @@
-"""A mapping for files that no source knows, guessed by the names of their columns and a few of their values.
+"""A mapping for files that no source knows, guessed from the names of their columns and a few of their values.
 
-Names are compared in small letters and without signs and accents, so `Order Date`, `orderDate` and `order_date` are
-one. For each field there is a list of names that shops and tools use, in English first and then in German, French,
+Names are compared in lower case and without signs and accents, so `Order Date`, `orderDate` and `order_date` are
+one. Each field has a list of names that shops and tools use, in English first and then in German, French,
 Spanish, Italian, Dutch and Portuguese; the first that the file has is taken, and of a customer's ids all are, as
 fallbacks. Values only decide how something is written: a date's order of day and month, the unit of a time
 that counts, whether lines of an order have to be put together. What values leave open, the remarks say in one line
@@ -95,7 +95,7 @@ TYPES: Final = ("eventtype", "eventname", "event", "action", "activity", "type")
 STATES: Final = ("status", "orderstatus", "financialstatus", "paymentstatus", "zahlungsstatus", "statut", "estado")
 ADDRESSES: Final = ("email", "mail", "emailaddress", "emailadresse", "courriel", "correo", "correoelectronico")
 KINDS_MAX: Final = 20
-"""So many different values at most has a column that says what kind of event a row is."""
+"""Different values, at most, of a column that says what kind of event a row is."""
 
 _DIGITS_OF_UNITS: Final = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 _DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)")
@@ -112,12 +112,12 @@ _MONTHS: Final = 12
 
 
 class Guess(NamedTuple):
-    """A mapping that may do.
+    """A mapping that may fit.
 
     Attributes
     ----------
     document
-        As it would stand in `sources.yaml`; None if the columns do not suffice.
+        As it would be in `sources.yaml`; None if the columns do not suffice.
     remarks
         What is missing, or has to be decided, in one line each.
     """
@@ -293,7 +293,7 @@ def _purchase(
     if len(set(ids)) < len(ids) and "event_id" not in fields:
         _group(record, total, quantity, products)
         remarks.append(
-            "order_id: stands in several rows, whose amounts are added up; if each row has the order's total, take "
+            "order_id: occurs in several rows, whose amounts are added up; if each row has the order's total, take "
             "`aggregate: sum` away from total"
         )
     if any(str(row.get(_first(total), "")).lstrip().startswith("-") for row in rows):
@@ -303,7 +303,7 @@ def _purchase(
     state = found.first_of(STATES)
     if state is not None:
         kinds = sorted({row.get(state, "") for row in rows} - {""})[:8]
-        remarks.append(f"where: {state!r} is no filter yet; its values are {', '.join(kinds)}; say which of them count")
+        remarks.append(f"where: {state!r} is not a filter yet; its values are {', '.join(kinds)}; say which count")
     return record
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stream_app.sources.mapping import Source
 
 MEMORY_BYTES: Final = 640 << 20
-"""What DuckDB keeps within; the whole process stays within 1 GiB while it loads."""
+"""The limit of DuckDB's memory; the whole process stays within 1 GiB while it loads."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class LoadingOptions:
     locale
         Which is the decimal sign, `point` or `comma`, where a source does not say; found by looking at numbers if None.
     placeholders
-        Ids that stand for nobody, in small letters.
+        Ids that stand for nobody, in lower case.
     traits
         Types of traits by name.
     base_currency

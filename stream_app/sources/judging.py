@@ -1,7 +1,7 @@
 """Records of files judged before anything is done with them: what is valid is kept aside, what is not is counted.
 
-What is valid waits in a file without a name, so that it can be gone through again as often as need be, in memory that
-does not grow with it, and so that exactly what was judged is what is used.
+What is valid waits in a file without a name, so that it can be read as often as needed, in memory that does
+not grow with it, and so that exactly what was judged is what is used.
 """
 
 from __future__ import annotations

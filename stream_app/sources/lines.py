@@ -79,7 +79,7 @@ class LineWriter:
     def _has_id(self) -> bool:
         """Return whether every record has an id, if only one made of its content."""
         named = "event_id" in self.contract.model.model_fields
-        return named and (self.record.topic != "profiles" or "event_id" in self._of)
+        return named and (self.record.topic not in ("profiles", "consents") or "event_id" in self._of)
 
     def _instant_column(self) -> str:
         return f"g.{self._of[self._time]}" if self._time in self._of else "NULL::BIGINT"

@@ -150,7 +150,7 @@ class Loading:
         return list(found.values())
 
     def _contract_lines(self, file: InputFile) -> str:
-        """Return the selection of lines that keep their contract already; those that are no JSON come first."""
+        """Return the selection of lines that keep their contract already; those that are not JSON come first."""
         time_field = FILE_CONTRACTS[file.contract].time_field
         time = f"CASE WHEN json_valid(doc) THEN json_extract_string(doc, {sql.text('$.' + time_field)}) END"
         instant = times.instant_of("occurred", None)

@@ -2,8 +2,8 @@
 
 A source describes one kind of file. Each of its `records` makes records of one topic of each of its rows, or of each
 group of rows. A value of a field is a column (or a path into JSON, see `stream_app.sources.paths`), a constant, a
-template, or is computed of columns; what it cannot be read as stays the text that the file has, so that the contracts
-refuse it in their words. Presets are such files that are shipped, one source each.
+template, or is computed from columns; a value that cannot be read stays the text that the file has, so that the
+contracts refuse it in their words. Presets are such files, shipped with one source each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES_MAX: Final = 256
 PRESETS: Final = "presets"
 
 Form = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx"]
-Topic = Literal["purchases", "engagements", "profiles", "identities"]
+Topic = Literal["purchases", "engagements", "profiles", "consents", "identities"]
 Unit = Literal["s", "ms", "us", "ns", "excel"]
 Kind = Literal["text", "email", "integer_as_float"]
 Aggregate = Literal["first", "last", "sum", "list", "min", "max", "count"]
@@ -43,7 +43,7 @@ def _several(value: Any) -> Any:
 
 
 def _tuple(value: Any) -> Any:
-    """Take a list for a tuple, which strict models would refuse."""
+    """Take a list where a tuple is asked for, which strict models would refuse."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -54,20 +54,20 @@ Words = Annotated[
 
 
 class _Part(Configuration):
-    """Base of all parts: types are those that are written, nothing is converted."""
+    """Base of all parts: values must have the types given here; nothing is converted."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Recognition(_Part):
-    """By what a file is known to be of a source: it must have all of it."""
+    """How a file of a source is recognised: it must have all of this."""
 
     columns: Words | None = None
     """Headers, letter by letter; of JSON the first levels of its paths."""
     paths: Words | None = None
     """Paths that some of the first records have."""
     name: str | None = None
-    """What the file's name is like, such as `*payments*.csv`: tells apart files whose headers agree."""
+    """What the file's name is like, such as `*payments*.csv`, for files with equal headers."""
 
 
 class Locale(_Part):
@@ -80,7 +80,7 @@ class Locale(_Part):
 
 
 class CellTest(_Part):
-    """What a column must be like; of several tests all must hold. An empty cell equals nothing and is not there."""
+    """A test of a column; all of several must hold. An empty cell equals nothing and counts as missing."""
 
     equals: Word | None = None
     """The value itself."""
@@ -89,7 +89,7 @@ class CellTest(_Part):
     one_of: Annotated[Words | None, Field(alias="in")] = None
     """One of these values, letter by letter."""
     not_in: Words | None = None
-    """None of these values; an empty cell is none of them."""
+    """None of these values; an empty cell is not one of them."""
     exists: bool | None = None
     """Whether there is a value."""
     begins_with: Words | None = None
@@ -125,7 +125,7 @@ VALUE_FORMS: Final = (
 
 
 class DaysSince(_Part):
-    """A time that is known as the days since the one before alone, counted up from a day that stands for the first."""
+    """A time that is given only as days since the one before, counted up from a day taken for the first."""
 
     days: Word
     """Days since the one before; nothing for the first."""
@@ -149,7 +149,7 @@ class FieldMapping(_Part):
     column: Word | None = None
     """A header, or a path into JSON such as `customer.email`, `line_items[*].sku` or `params[key=page].value`."""
     first_of: Words | None = None
-    """Columns; the first one that has a value (and of a customer's id, one that is no placeholder) counts."""
+    """Columns; the first one that has a value (and of a customer's id, one that is not a placeholder) counts."""
     constant: str | None = None
     """The value itself."""
     template: str | None = None
@@ -166,7 +166,7 @@ class FieldMapping(_Part):
     """A time counted up from days between times."""
 
     kind: Kind = "text"
-    """What a text is: `email` is compared in small letters; `integer_as_float` reads 17850.0 as 17850, which is what
+    """What a text is: `email` is compared in lower case; `integer_as_float` reads 17850.0 as 17850, which is what
     a whole column of numbers becomes in pandas where one of them is missing."""
     format: Words | None = None
     """How a time is written, as in strftime; the first that fits counts."""
@@ -182,14 +182,14 @@ class FieldMapping(_Part):
     """What everything else is, with `values` or `begins_with`; as the file has it if absent. Also what an empty cell
     is."""
     scale: Annotated[int, Field(ge=0, le=9)] | None = None
-    """Of an amount: so many of its last digits stand behind the point, such as 2 for cents."""
+    """Of an amount: how many of its last digits follow the point, such as 2 for cents."""
     sign: Literal["kept", "dropped", "returns"] | None = None
-    """Of a total: `returns` makes a negative one a refund of so much, `dropped` leaves the sign out."""
+    """Of a total: `returns` makes a negative one a refund of its amount, `dropped` leaves the sign out."""
     pattern: str | None = None
     """What of a column's text counts: a regular expression with one group. All that a number's column has of it is
     added up, such as `total:(-?[0-9.]+)` in a list of refunds."""
     aggregate: Aggregate = "first"
-    """What becomes of the values of a group's rows, or of a list that a path reads. `first` is the first that is not
+    """How the values of a group's rows are combined, or of a list that a path reads. `first` is the first that is not
     empty."""
 
     @model_validator(mode="after")
@@ -236,7 +236,7 @@ class JoinedFile(_Part):
     """Another file of the run, whose rows are found by the values of columns."""
 
     recognise: Recognition
-    """By what the file is known."""
+    """How the file is recognised."""
     on: Annotated[dict[Word, Word], Field(min_length=1, max_length=4)]
     """Columns of the source's file, and those of the other file that must be equal."""
     columns: Annotated[dict[Word, Aggregate], Field(min_length=1, max_length=NAMES_MAX)]
@@ -264,7 +264,7 @@ class RecordMapping(_Part):
     group_by: Words | None = None
     """Fields whose equal values make rows one record: the lines of an order."""
     repeated_rows: Literal["count", "drop"] = "count"
-    """Whether a row that stands twice in a group counts twice."""
+    """Whether a row that occurs twice in a group counts twice."""
 
     @model_validator(mode="after")
     def _fits_its_topic(self) -> RecordMapping:
@@ -272,10 +272,10 @@ class RecordMapping(_Part):
         for name in self.fields:
             if name in contract.fields or name.startswith("properties.") or contract.table_form.others:
                 continue
-            raise ValueError(f"fields: {name!r} is no field of {self.topic}, expected {', '.join(contract.fields)}")
+            raise ValueError(f"fields: {name!r} is not a field of {self.topic}, expected {', '.join(contract.fields)}")
         for name in self.group_by or ():
             if name not in self.fields:
-                raise ValueError(f"group_by: {name!r} is none of the fields, expected {', '.join(self.fields)}")
+                raise ValueError(f"group_by: {name!r} is not one of the fields, expected {', '.join(self.fields)}")
         return self
 
 
@@ -291,7 +291,7 @@ class Source(_Part):
     description: str | None = None
     """Where the file comes from, and what is left out of it."""
     recognise: Annotated[Recognition | None, BeforeValidator(_recognition)] = None
-    """By what `auto` knows it."""
+    """How `auto` recognises it."""
     form: Form | None = None
     """What the file is; found by looking at it if absent."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None

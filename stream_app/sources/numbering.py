@@ -1,4 +1,4 @@
-"""Plain lines with their numbers in front, as many as stand at the beginning of a file.
+"""The plain lines at the beginning of a file, with their numbers in front.
 
 A line is plain if there is nothing to decide about it: it is UTF-8 without control characters, ends in the usual way,
 opens no quote that it does not close, and is not too long. Most files have no others, and the compiled library copies
@@ -28,7 +28,7 @@ DAMAGES: Final = (EOFError, zlib.error, OSError)
 DOCUMENT_DELIMITER: Final = "\x01"
 """Between a document's line and its text: JSON has no such character."""
 _NUMBER_BYTES: Final = 20
-"""Of a line's number and the mark behind it, at most."""
+"""Of a line's number and the mark after it, at most."""
 _BLANK_LINE: Final = re.compile(r"^[^\S\n]+$", re.MULTILINE)
 
 
@@ -47,7 +47,7 @@ class PlainLines:
     file
         Unpacked UTF-8.
     mark
-        What stands between a line's number and the line, one byte.
+        What separates a line's number from the line, one byte.
     quote
         What a line must have an even number of, one byte; none if it is 0.
     skipped
@@ -158,7 +158,7 @@ def read_block(file: Readable) -> tuple[bytes, Exception | None]:
 
 
 def _is_sound(lines: bytes) -> bool:
-    """Return whether lines beyond ASCII are UTF-8, and none is of blanks alone, of which there are others there."""
+    """Return whether lines beyond ASCII are UTF-8, and none consists of blanks (some are beyond ASCII)."""
     try:
         text = lines.decode()
     except UnicodeDecodeError:

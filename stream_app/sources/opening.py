@@ -146,7 +146,7 @@ class _Opening:
         return LoadedReader(files, options, self._decoders, self._now_ms)
 
     def options_of(self, file: SourceFile) -> LoadingOptions:
-        """Return what is said of a file beside its mapping."""
+        """Return the notes on a file beside its mapping."""
         zone = None if file.naive_zone is None else str(getattr(file.naive_zone, "key", "UTC"))
         return replace(self._options, zone=zone, locale=file.locale)
 

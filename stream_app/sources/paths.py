@@ -38,7 +38,7 @@ def parse_path(path: str) -> Path:
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not a path.
     """
     pieces: list[str | tuple[str, str]] = ["$"]
     at, is_list = 0, False

@@ -1,4 +1,4 @@
-"""Sources as tables of rows, each with what writes its records: all that has to be known of all rows is found here."""
+"""Sources as tables of rows, each with what writes its records; facts about all rows are found here."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Preparation:
     def _formats(
         self, table: str, compilers: Sequence[RecordCompiler]
     ) -> dict[tuple[str, tuple[str, ...]], tuple[str, ...]]:
-        """Return in what order forms of times are tried: 12/1/2010 alone does not say what 13/1/2010 beside it does."""
+        """Return in what order forms of times are tried: 13/1/2010 decides how 12/1/2010 beside it is read."""
         found = {}
         for cell, formats in dict.fromkeys(each for compiler in compilers for each in compiler.formats_to_choose()):
             read = self._stage.look(table, [times.reads(cell, format_) for format_ in formats])
@@ -229,7 +229,7 @@ class Preparation:
 
 
 def _is_read_once(records: Sequence[RecordMapping], files: Sequence[InputFile]) -> bool:
-    """Return whether rows are gone through once after the first look, so that a table of them is not worth its while.
+    """Return whether rows are read once more after the first look, so that a table of them is not worth making.
 
     Documents are taken apart by every look, and frames have no numbers of rows.
     """

@@ -1,4 +1,4 @@
-"""Which sources a file is of: those whose marks it has, the one with the most marks first."""
+"""Which sources fit a file: those whose marks it has, the one with the most marks first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Recognised(NamedTuple):
     join
         Which of its joins; empty for the source's own rows.
     marks
-        How many columns and paths it was known by.
+        How many columns and paths it was recognised by.
     """
 
     source_name: str

@@ -34,7 +34,7 @@ def coalesce(expressions: Sequence[str]) -> str:
 def trimmed(expression: str) -> str:
     """Return a cell without white space around it; null if nothing is left.
 
-    Most cells begin and end with a sign of ASCII: to look at these takes a twentieth of the time of looking for blanks.
+    Most cells begin and end with a sign of ASCII: looking at these takes a twentieth of the time of looking for blanks.
     """
     sound = f"{expression} BETWEEN '!' AND '~' AND ({expression})[-1] BETWEEN '!' AND '~'"
     return f"CASE WHEN {sound} THEN {expression} ELSE nullif(trim({expression}, {text(BLANKS)}), '') END"

@@ -26,7 +26,7 @@ from stream_app.sources.numbering import DOCUMENT_DELIMITER
 from stream_app.sources.paths import read_name, read_path
 
 ROW_CHARACTERS_MAX: Final = 1 << 20
-"""Of a line that is handed on to its contract."""
+"""Of a line that is passed on to its contract."""
 _BYTES_PER_CHARACTER: Final = 4
 _LINE_BYTES_MIN: Final = 2 << 20
 """DuckDB's own greatest size of a line; it allocates sixteen times as much."""
@@ -45,7 +45,7 @@ class Stage:
     folder
         For copies of the files' text.
     refuse
-        Told of every broken row, with its file's number.
+        Called with every broken row and its file's number.
     characters_max
         Of one row.
     """
@@ -70,7 +70,7 @@ class Stage:
     def fill(
         self, table: str, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool
     ) -> dict[str, Column]:
-        """Make a table of the rows of files; return where the wanted columns stand in it.
+        """Make a table of the rows of files; return where the wanted columns are in it.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class Stage:
     ) -> tuple[dict[str, Column], list[Any]]:
         """Do as `fill`, but leave the rows where they are; return what is asked of all of them, too, as `look` does.
 
-        What is asked is asked of cells with the white space around them, as to cut it off takes a third of the look.
+        Aggregates see cells with the white space around them, as cutting it off takes a third of the time.
         """
         places, parts = self._parts(files, wanted, "", whole=False)
         _, whole_cells = self._parts(files, wanted, "", whole=False, is_trimmed=False)
@@ -134,7 +134,7 @@ class Stage:
     def _parts(
         self, files: Sequence[InputFile], wanted: Sequence[str], each: str, *, whole: bool, is_trimmed: bool = True
     ) -> tuple[dict[str, Column], list[str]]:
-        """Return where the wanted columns stand, and what reads the rows of each file, as SQL."""
+        """Return where the wanted columns are, and what reads the rows of each file, as SQL."""
         places: dict[str, Column] = {}
         parts = []
         for file in files:
@@ -198,7 +198,7 @@ class Stage:
         broken = self._connection.execute(f"SELECT row, doc FROM {reader} WHERE NOT {is_object}")
         while rows := broken.fetchmany(1024):
             for row, document in rows:
-                error = InvalidRecord("malformed", "$", "$: no JSON object, expected one")
+                error = InvalidRecord("malformed", "$", "$: not a JSON object, expected one")
                 self._refuse(file.number, Refusal(row, error, (document or "").encode()))
         return f"(SELECT * FROM {reader} WHERE {is_object})"
 

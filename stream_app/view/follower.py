@@ -32,7 +32,18 @@ from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.adapters.wall_clock import now_ms
 from stream_app.core.local_days import UTC
-from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, UPCOMING, Record, ViewBatch, batch_of
+from stream_app.view.records import (
+    FIGURES,
+    MEMBERSHIPS,
+    MIGRATIONS,
+    MODELS,
+    REFUSED,
+    SAMPLES,
+    UPCOMING,
+    Record,
+    ViewBatch,
+    batch_of,
+)
 from stream_app.view.target import Attachment, ViewChanged, ViewTarget
 
 logger = logging.getLogger(__name__)
@@ -102,13 +113,15 @@ class ViewFollower:
             topics.models: MODELS,
             topics.figures: FIGURES,
             topics.upcoming: UPCOMING,
+            topics.dead_letters: REFUSED,
+            topics.samples: SAMPLES,
         }
         keyed = [
             TopicPartition(topic, partition)
-            for topic in (topics.memberships, topics.figures, topics.migrations, topics.upcoming)
+            for topic in (topics.memberships, topics.figures, topics.migrations, topics.upcoming, topics.dead_letters)
             for partition in range(settings.partitions)
         ]
-        self._all = [TopicPartition(topics.models, 0), *keyed]
+        self._all = [TopicPartition(topics.models, 0), TopicPartition(topics.samples, 0), *keyed]
         self._late = [tp for tp in keyed if tp.topic in (topics.migrations, topics.upcoming)]
         self._next: dict[TopicPartition, int] = {}
         self._written: dict[TopicPartition, int] = {}
@@ -246,6 +259,7 @@ class ViewFollower:
                 await self._take(consumer, generation)
                 if time.monotonic() - beaten > BEAT_SECONDS:
                     await self._target.beat(generation, self._condition())
+                    await self._target.forget()
                     beaten = time.monotonic()
                 if all(self._written[tp] >= self._ends[tp] for tp in self._all):
                     if self.state != "current":

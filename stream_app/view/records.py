@@ -8,29 +8,35 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 
+from stream_app.adapters.view_moves import Reason, past_move_head
 from stream_app.adapters.view_schema import (
+    MONEY_UNITS,
+    REFUSED_CHARACTERS,
+    Buyers,
     MembershipValue,
-    Reason,
+    RefusedExample,
     TotalsValue,
     flow_field,
     model_field,
     next_text,
-    past_move_head,
 )
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     KEY_SEPARATOR,
     NOTE_PREFIX,
     NextMove,
+    read_dead_letter,
     read_figures,
     read_membership,
     read_migration,
     read_model,
+    read_sample,
     read_upcoming,
     split_membership_key,
 )
-from stream_app.core.local_days import UTC, date_shown
+from stream_app.core.local_days import UTC, date_of, date_shown
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +45,8 @@ MIGRATIONS: Final = "migrations"
 MODELS: Final = "models"
 FIGURES: Final = "figures"
 UPCOMING: Final = "upcoming"
+REFUSED: Final = "refused"
+SAMPLES: Final = "samples"
 
 
 class Record(Protocol):
@@ -89,9 +97,9 @@ def batch_of(kind: str, partition: int, first: int, records: Sequence[Record], t
     Parameters
     ----------
     timezone
-        By whose days migrations are counted, and totals kept.
+        By whose days migrations and refused records are counted, and totals kept.
     """
-    by_days = {MIGRATIONS: _read_migration, FIGURES: _read_figures}
+    by_days = {MIGRATIONS: _read_migration, FIGURES: _read_figures, REFUSED: _read_refused}
     read = partial(by_days[kind], timezone=timezone) if kind in by_days else READERS[kind]
     entries: list[Entry] = []
     for record in records:
@@ -116,7 +124,8 @@ def _read_membership(record: Record) -> Entry | None:
     segment, since_ms = membership.segment.id, parse_instant(membership.since)
     as_of_ms = parse_instant(membership.as_of)
     following = _next_move(membership.next_move)
-    value = MembershipValue(membership.sequence, segment, since_ms, membership.model_version, as_of_ms, *following)
+    head = membership.sequence, segment, since_ms, membership.model_version, as_of_ms
+    value = MembershipValue(*head, *following, membership.consents)
     place = membership.customer_id, membership.segmentation
     return record.offset, *place, segment, since_ms, membership.sequence, value.encode()
 
@@ -140,10 +149,11 @@ def _read_upcoming(record: Record) -> Entry | None:
 
 def _read_migration(record: Record, timezone: str) -> Entry | None:
     if record.value is None:
-        return None
+        return record.offset, record.key.decode()  # to be forgotten
     migration = read_migration(record.value)
     has_left = migration.to_segment is None  # then there is no membership that the reason could belong to
     past = _json.encode(past_move_head(migration)).decode()
+    revenue = migration.revenue_before
     return (
         record.offset,
         migration.customer_id,
@@ -155,6 +165,8 @@ def _read_migration(record: Record, timezone: str) -> Entry | None:
         flow_field(migration),
         record.value.decode(),
         past[:-1] + ",",
+        f",{_json.encode(revenue).decode()}]",
+        None if revenue is None else round(revenue * MONEY_UNITS),
     )
 
 
@@ -179,8 +191,42 @@ def _read_figures(record: Record, timezone: str) -> Entry | None:
     return record.offset, figures.segmentation, str(figures.partition), record.value.decode(), day, totals.encode()
 
 
+def _read_refused(record: Record, timezone: str) -> Entry | None:
+    if record.value is None:
+        return None
+    letter = read_dead_letter(record.value)
+    place = letter.position
+    message = letter.message[:REFUSED_CHARACTERS]
+    example = RefusedExample(record.timestamp, place.topic, place.partition, place.offset, letter.field, message)
+    day = date_of(record.timestamp, timezone).isoformat()
+    return record.offset, letter.reason, day, record.timestamp, _json.encode(example).decode()
+
+
+def _read_sample(record: Record) -> Entry | None:
+    if record.value is None or _read_kind(record.value).kind is not None:
+        return None  # an operator's decision
+    sample = read_sample(record.value)
+    activity = sample.activity
+    buyers = Buyers(
+        parse_instant(sample.as_of),
+        sample.population_size,
+        sample.customer_ids,
+        np.frombuffer(activity.purchases, "<i4").tolist(),
+        np.frombuffer(activity.revenue_minor, "<i8").tolist(),
+        np.frombuffer(activity.purchased_at_ms, "<i8").tolist(),
+    )
+    return record.offset, str(sample.partition), _json.encode(buyers).decode()
+
+
+class _Kind(msgspec.Struct):
+    kind: str | None = None
+
+
+_read_kind: Final = msgspec.json.Decoder(_Kind).decode
+
 READERS: Final[Mapping[str, Callable[[Record], Entry | None]]] = {
     MEMBERSHIPS: _read_membership,
     MODELS: _read_model,
     UPCOMING: _read_upcoming,
+    SAMPLES: _read_sample,
 }

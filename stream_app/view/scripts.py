@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from stream_app.adapters.view_schema import REFUSED_DAYS, REFUSED_EXAMPLES, UNKNOWN_MONEY
+from stream_app.core.clock import DAY_MS, SECOND_MS
+
 OK: Final = b"OK"
 MOVED: Final = b"MOVED"
 """The generation is no longer the one to write, or has vanished."""
@@ -126,8 +129,21 @@ if kind == 'migrations' then
   feed_position = tonumber(redis.call('HGET', prefix .. 'feed:position', partition) or 0)
 end
 
+-- all that migrations have left of a customer before this one, whose memberships are removed by the memberships
+local function forget(customer)
+  local key = root .. 'c:' .. customer
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 1) == '?' then redis.call('HDEL', key, field) end
+  end
+  redis.call('DEL', root .. 'h:' .. customer)
+  redis.call('ZADD', prefix .. 'forgotten', ARGV[7], customer)  -- what the feed has of it goes a little later
+  return 1
+end
+
 local function migrations(record)
+  if not record[3] then return forget(record[2]) end
   local offset, customer, segmentation, sequence, why, has_left, day, flow, raw, past = unpack(record, 1, 10)
+  local past_end, revenue = record[11], record[12]
   local key, field = root .. 'c:' .. customer, '?' .. segmentation
   local old = redis.call('HGET', key, field)
   if old and tonumber(string.match(old, '^%[(%d+)')) >= sequence then
@@ -141,12 +157,18 @@ local function migrations(record)
   end
   if history_length > 0 then
     local history = root .. 'h:' .. customer
-    redis.call('LPUSH', history, past .. why .. ']')
+    redis.call('LPUSH', history, past .. why .. past_end)
     redis.call('LTRIM', history, 0, history_length - 1)
     if redis.call('PTTL', key) ~= -1 then redis.call('EXPIRE', history, UNPAIRED) end  -- waits as the reason does
   end
   if redis.call('HINCRBY', root .. 'f:' .. segmentation .. ':' .. day, flow, 1) == 1 then
     redis.call('SADD', root .. 'd:' .. segmentation, day)
+  end
+  local money = root .. 'v:' .. segmentation .. ':' .. day
+  if revenue then
+    if revenue ~= 0 then redis.call('HINCRBY', money, flow, string.format('%.0f', revenue)) end
+  else
+    redis.call('HINCRBY', money, 'UNKNOWN_MONEY' .. flow, 1)
   end
   if offset >= feed_position then
     redis.call('XADD', prefix .. 'feed', 'MAXLEN', '~', feed_length, '*', 'm', raw)
@@ -175,8 +197,27 @@ local function figures(record)
   return 1
 end
 
+local function refused(record)
+  local reason, day, at, example = unpack(record, 2, 5)
+  local expires = math.floor(at / 1000) + REFUSED_SECONDS
+  if expires <= tonumber(ARGV[7]) / 1000 then return 0 end
+  local key, examples = root .. 'r:' .. day, root .. 'x:' .. reason
+  redis.call('HINCRBY', key, reason, 1)
+  redis.call('EXPIREAT', key, expires)
+  redis.call('LPUSH', examples, example)
+  redis.call('LTRIM', examples, 0, REFUSED_EXAMPLES - 1)
+  redis.call('EXPIREAT', examples, expires)
+  return 1
+end
+
+local function samples(record)
+  redis.call('HSET', root .. 'buyers', record[2], record[3])
+  return 1
+end
+
 local take = ({
-  memberships = memberships, migrations = migrations, models = models, figures = figures, upcoming = upcoming
+  memberships = memberships, migrations = migrations, models = models, figures = figures, upcoming = upcoming,
+  refused = refused, samples = samples
 })[kind]
 for _, record in ipairs(cmsgpack.unpack(ARGV[10])) do
   if record[1] >= position then written = written + take(record) end
@@ -189,7 +230,11 @@ if kind == 'migrations' and tonumber(next_offset) > feed_position then
 end
 if pointed ~= generation then redis.call('PEXPIRE', root .. 'building', BUILDING) end
 return {'OK', written}
-""".replace("UNPAIRED", str(UNPAIRED_SECONDS)).replace("BUILDING)", f"{BUILDING_MS})")
+""".replace("UNPAIRED", str(UNPAIRED_SECONDS))
+    .replace("BUILDING)", f"{BUILDING_MS})")
+    .replace("UNKNOWN_MONEY", UNKNOWN_MONEY)
+    .replace("REFUSED_SECONDS", str((REFUSED_DAYS + 1) * DAY_MS // SECOND_MS))
+    .replace("REFUSED_EXAMPLES", str(REFUSED_EXAMPLES))
 )
 """prefix, generation, kind, partition, first offset, next offset, now (ms), feed length, length of a
 customer's history, records as MessagePack."""
@@ -221,6 +266,7 @@ if pointed then  -- the topics keep the newest model and figures alone
     redis.call('COPY', old .. 't:' .. segmentation, root .. 't:' .. segmentation)
     redis.call('SADD', root .. 'segmentations', segmentation)
   end
+  redis.call('COPY', old .. 'buyers', root .. 'buyers')
 end
 return {{'OK', 0}}
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis.asyncio as redis
@@ -22,8 +22,21 @@ logger = logging.getLogger(__name__)
 LONGEST_ABSENCE_MS: Final = DAY_MS
 """Deletions stay in the compacted topic for a day (`topic_specs.TOMBSTONE_RETENTION_MS`): a view that was not written
 for longer may have missed some, and is rebuilt."""
+FEED_GRACE_MS: Final = 10_000
+"""So long the feed keeps the last moves of a customer who was erased."""
+FEED_ENTRIES: Final = 1_000
+"""Of the feed, looked at at a time."""
 SLICE_KEYS: Final = 500
 """Scanned and deleted at a time: other clients get their turn between two slices."""
+
+
+class _Whose(msgspec.Struct):
+    """Of a migration, whose it is."""
+
+    customer_id: str
+
+
+_whose: Final = msgspec.json.Decoder(_Whose).decode
 
 
 class ViewChanged(Exception):
@@ -120,7 +133,8 @@ class ViewTarget:
 
     async def discard(self) -> None:
         """Stop all reading, as the data is of topics that are gone."""
-        await self._client.delete(self._keys.pointer, self._keys.feed, self._keys.feed_position)
+        keys = self._keys
+        await self._client.delete(keys.pointer, keys.feed, keys.feed_position, keys.forgotten)
 
     async def _read(self) -> str | None:
         pointed = await self._client.get(self._keys.pointer)
@@ -175,6 +189,25 @@ class ViewTarget:
             self._client, self._keys.prefix, generation, now_ms(), msgspec.json.encode(told)
         )
         _require(verdict)
+
+    async def forget(self) -> int:
+        """Delete from the feed what it has of customers who were erased a moment ago; return how much that was.
+
+        A moment, as those who follow the feed are to learn that they have left.
+        """
+        client: Any = self._client
+        name, before_ms = self._keys.forgotten, now_ms() - FEED_GRACE_MS
+        due = {_text(customer_id) for customer_id in await client.zrangebyscore(name, 0, before_ms)}
+        if not due:
+            return 0
+        deleted, begin = 0, "-"
+        while entries := await client.xrange(self._keys.feed, begin, "+", count=FEED_ENTRIES):
+            theirs = [entry for entry, fields in entries if _whose(fields[b"m"]).customer_id in due]
+            if theirs:
+                deleted += await client.xdel(self._keys.feed, *theirs)
+            begin = "(" + _text(entries[-1][0])
+        await client.zrem(name, *due)
+        return deleted
 
     async def announce_handover(self, generation: str) -> None:
         """Hold the writers of the old generation back for a moment, so that the new one can catch up with it."""

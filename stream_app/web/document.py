@@ -15,6 +15,9 @@ from stream_app.segmentations.learned.roles import KEYS, segments
 FORMAT: Final = 2
 AUDIENCE: Final = "audience"
 LEARNED: Final = "learned"
+KINDS: Final = (LEARNED, "rules", AUDIENCE)
+"""Of segmentations, in the order in which they are shown."""
+_NO_CELLS: Final[dict[str, list[int]]] = {"cell": [], "segment": [], "customers": []}
 NOBODYS_MOVES: Final[Mapping[str, Any]] = {
     "segments": [],
     "patterns": [],
@@ -47,6 +50,8 @@ class FlowRow(NamedTuple):
         Names.
     customers
         How many.
+    revenue_units
+        What they had brought before, in 10,000ths of a major unit; None where nobody knows.
     """
 
     day: int
@@ -55,6 +60,7 @@ class FlowRow(NamedTuple):
     cause: str
     change: str
     customers: int
+    revenue_units: int | None = None
 
 
 def title_of(name: str, document: Mapping[str, Any]) -> str:
@@ -110,7 +116,7 @@ def describe_segments(
 
 
 def flow_columns(
-    listed: Sequence[Mapping[str, Any]], rows: Sequence[FlowRow], revenue_minor: Sequence[int] | None
+    listed: Sequence[Mapping[str, Any]], rows: Sequence[FlowRow], revenue_minor: Sequence[int | None] | None
 ) -> dict[str, Any]:
     """Return flows as the pages read them: by the numbers of segments, -1 for none, of causes and of changes.
 
@@ -121,7 +127,7 @@ def flow_columns(
     rows
         The flows, by day.
     revenue_minor
-        What the customers of each had brought before; None where nobody knows.
+        What the customers of each had brought before; None where nobody knows, of one row or of any.
     """
     numbers = {segment["id"]: number for number, segment in enumerate(listed)}
     return {
@@ -132,6 +138,54 @@ def flow_columns(
         "change": [CHANGES.index(row.change) for row in rows],
         "customers": [row.customers for row in rows],
         "revenue": revenue_minor,
+    }
+
+
+def describe_rfm(rfm: dict[str, Any], segmentations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the grid of recency and frequency, for the segmentations of the document."""
+    places = segment_places(segmentations)
+    return {
+        "withoutOrder": rfm["without_order"],
+        "recencyDays": rfm["recency_days"],
+        "orders": rfm["orders"],
+        "cells": [
+            {key: cell[key] for key in ("recency", "frequency", "name", "customers", "orders")}
+            | {"revenue": cell["revenue_minor"]}
+            for cell in rfm["cells"]
+        ],
+        "segments": [
+            {
+                "cell": found["cell"],
+                "segment": [places[name][segment_id] for segment_id in found["segment"]],
+                "customers": found["customers"],
+            }
+            for name, found in ((each["name"], rfm["segments"].get(each["name"], _NO_CELLS)) for each in segmentations)
+        ],
+    }
+
+
+def describe_overlaps(
+    overlaps: Sequence[dict[str, Any]], segmentations: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return how many customers are in segments of two segmentations, each named by its place in the document."""
+    places = segment_places(segmentations)
+    numbers = {name: number for number, name in enumerate(places)}
+    return [
+        {
+            "of": numbers[pair["of"]],
+            "with": numbers[pair["with"]],
+            "segment": [places[pair["of"]][segment_id] for segment_id in pair["segment"]],
+            "other": [places[pair["with"]][segment_id] for segment_id in pair["other"]],
+            "customers": pair["customers"],
+        }
+        for pair in overlaps
+    ]
+
+
+def segment_places(segmentations: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return, of each segmentation of the document, the places of its segments by their ids."""
+    return {
+        each["name"]: {segment["id"]: place for place, segment in enumerate(each["segments"])} for each in segmentations
     }
 
 

@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
-from stream_app.webhooks.deliverer import PublishedMigration
+from stream_app.contracts.forgetting import is_last_move
+from stream_app.webhooks.deliverer import FORGETS, PublishedMigration
 from stream_app.webhooks.messages import Message
 from stream_app.webhooks.partition import PartitionDeliveries
 from stream_app.webhooks.progress import Progress
@@ -50,6 +51,12 @@ def create_consumer(
     )
 
 
+def _is_kept(task: Task) -> bool:
+    """Return whether a record is delivered though its customer has been erased since: that it has left."""
+    published, messages = task
+    return messages == FORGETS or is_last_move(published.value)
+
+
 class Backlog:
     """Work in progress, partition by partition.
 
@@ -62,7 +69,8 @@ class Backlog:
     consumer
         Of that group.
     select
-        Returns the messages for a record; an empty tuple for none.
+        Returns the messages for a record; an empty tuple for none, `FORGETS` if what came before of its customer is to
+        be dropped.
     work
         Settles a record.
     failed
@@ -169,7 +177,7 @@ class Backlog:
         for tp in self.unread:  # records of a partition that is not open are read again once it is
             end = self._ends.get(tp)
             records = fetched.get(tp, ())
-            self._take(self._partitions[tp], (record for record in records if end is None or record.offset < end))
+            await self._take(self._partitions[tp], (record for record in records if end is None or record.offset < end))
         await self._pass_markers()
 
     async def commit(self) -> None:
@@ -193,7 +201,7 @@ class Backlog:
         self._partitions.clear()
         self._committed.clear()
 
-    def _take(self, partition: PartitionDeliveries[Task], records: Iterable[ConsumerRecord]) -> None:
+    async def _take(self, partition: PartitionDeliveries[Task], records: Iterable[ConsumerRecord]) -> None:
         for record in records:
             if not partition.progress.take(record.offset):
                 continue
@@ -207,7 +215,10 @@ class Backlog:
                 tuple(record.headers),
             )
             messages = self._select(published)
-            if messages == ():
+            if messages == FORGETS:
+                await partition.drop(record.key, _is_kept)
+                partition.put(record.key, record.offset, (published, messages))
+            elif messages == ():
                 partition.progress.settle(record.offset)
             else:
                 partition.put(record.key, record.offset, (published, messages))

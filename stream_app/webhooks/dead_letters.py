@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.wall_clock import now_ms
+from stream_app.contracts.forgetting import ERASED, PRIVACY_HEADER
 from stream_app.core.clock import format_instant
 from stream_app.errors import BrokerUnreachable
 from stream_app.webhooks.deliverer import Headers, PublishedMigration
@@ -71,9 +72,16 @@ class KafkaDeadLetters:
             (SOURCE, f"{published.topic}/{published.partition}/{published.offset}".encode()),
             (GIVEN_UP_AT, format_instant(now_ms()).encode()),
         ]
+        await self._send(published.key, published.value, headers)
+
+    async def forget(self, customer: bytes) -> None:
+        """Say that the dead letters of a customer so far are not to be sent again, as the worker says of migrations."""
+        await self._send(customer, None, [(PRIVACY_HEADER, ERASED)])
+
+    async def _send(self, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         while True:
             try:
-                await self._producer.send_and_wait(self._topic, published.value, published.key, headers=headers)
+                await self._producer.send_and_wait(self._topic, value, key, headers=headers)
             except KafkaError as error:
                 logger.warning("a dead letter is not written yet: %s", type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from stream_app.adapters.wall_clock import now_ms
+from stream_app.contracts.forgetting import PRIVACY_HEADER
 from stream_app.contracts.readers import read_migration, read_upcoming
 from stream_app.core.clock import SECOND_MS
 from stream_app.webhooks.messages import Message, build_messages, build_notice
@@ -57,6 +58,10 @@ class PublishedMigration:
     headers: Headers
 
 
+FORGETS: Final = (Message("", "", ""),)
+"""In place of messages: nothing is sent, and what the customer has waiting is dropped."""
+
+
 class Sending(Protocol):
     """Makes single attempts."""
 
@@ -74,6 +79,10 @@ class DeadLetters(Protocol):
 
     async def append(self, subscription: str, published: PublishedMigration, reason: str, attempts: int) -> None:
         """Return once it is confirmed."""
+        ...
+
+    async def forget(self, customer: bytes) -> None:
+        """Say that those of a customer so far are not to be sent again; return once it is confirmed."""
         ...
 
 
@@ -121,9 +130,12 @@ class Deliverer:
         self._warns_at: dict[str, float] = {}
 
     def select(self, published: PublishedMigration) -> tuple[Message, ...] | None:
-        """Return the messages for a record; none if the subscription does not ask for it, None if it is damaged."""
+        """Return the messages for a record; none if the subscription does not ask for it, None if it is damaged.
+
+        `FORGETS` for one that says that its customer was erased.
+        """
         if published.value is None:
-            return ()
+            return FORGETS if published.key and PRIVACY_HEADER in dict(published.headers) else ()
         return self._read(published.value, is_filtered=True)
 
     def rebuild(self, published: PublishedMigration) -> tuple[Message, ...] | None:
@@ -155,6 +167,9 @@ class Deliverer:
         since_ms
             Its age counts from here.
         """
+        if messages == FORGETS:
+            await self._dead_letters.forget(published.key or b"")
+            return False
         reason, attempts = f"record is not a {'notice' if self.subscription.topic == 'upcoming' else 'migration'}", 0
         for message in messages or ():
             answer, attempts = await self._send_until_settled(message, since_ms)

@@ -6,10 +6,11 @@ becomes a new dead letter, for the next replay.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection
 from stream_app.adapters.wall_clock import now_ms
@@ -69,6 +70,8 @@ class DeadLetterReplay:
         self._waiting_max = waiting_max
         self._failure: BaseException | None = None
         self._result = Replayed()
+        self._forgotten: dict[tuple[int, bytes], int] = {}
+        """By partition and customer who was erased, the offset behind the dead letters that are not sent again."""
 
     async def run(self) -> Replayed:
         """Return the result, once everything is settled.
@@ -84,6 +87,7 @@ class DeadLetterReplay:
             await consumer.start()
             consumer.assign(self._partitions)
             ends = await consumer.end_offsets(self._partitions)
+            await self._find_forgotten(consumer, ends)
             for tp, progress in (await backlog.look_up(self._partitions, "earliest")).items():
                 backlog.open(tp, progress, ends[tp])
             while backlog.unread or backlog.open_count:
@@ -98,7 +102,20 @@ class DeadLetterReplay:
             await self._deliverer.close()
         return self._result
 
+    async def _find_forgotten(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
+        """Read once through to the end to know whose dead letters are not to be sent again."""
+        await consumer.seek_to_beginning(*self._partitions)
+        unread = set(self._partitions)
+        while unread:
+            for tp, records in (await consumer.getmany(*unread, timeout_ms=POLL_MS)).items():
+                for record in records:
+                    if record.value is None and record.key and record.offset < ends[tp]:
+                        self._forgotten[tp.partition, record.key] = record.offset
+            unread = {tp for tp in unread if await consumer.position(tp) < ends[tp]}
+
     def _select(self, published: PublishedMigration) -> tuple[Message, ...] | None:
+        if published.offset <= self._forgotten.get((published.partition, published.key or b""), -1):
+            return ()
         is_ours = subscription_of(published.headers) == self._deliverer.subscription.name
         return self._deliverer.rebuild(published) if is_ours else ()
 

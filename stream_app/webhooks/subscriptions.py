@@ -28,6 +28,7 @@ from stream_app.contracts.migration_conditions import read_condition
 from stream_app.contracts.migration_filter import HoldoutChoice, MigrationFilter, SegmentChoice
 from stream_app.contracts.outputs.migrations import CauseKind, Change, Direction
 from stream_app.contracts.outputs.upcoming import NoticeStatus
+from stream_app.core.consent import PURPOSE_PATTERN
 from stream_app.errors import SubscriptionsInvalid
 
 FILE_BYTES_MAX: Final = 1 << 20
@@ -130,6 +131,7 @@ class FilterSettings(_Part):
     holdout: HoldoutChoice = "exclude"
     status: Annotated[tuple[NoticeStatus, ...], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     where: Annotated[Any, AfterValidator(read_condition)] = None
+    purpose: Annotated[str, Field(pattern=PURPOSE_PATTERN)] | None = None
 
     def migration_filter(self) -> MigrationFilter:
         """Return the filter."""
@@ -144,6 +146,7 @@ class FilterSettings(_Part):
             self.holdout,
             self.status,
             self.where,
+            self.purpose,
         )
 
 

@@ -19,6 +19,7 @@ from stream_app.adapters.metrics.declared import (
     IDENTITY_ROWS,
     LATE_EVENTS,
     MIGRATIONS,
+    NOT_PROFILED_EVENTS,
     SWEEP,
     TICK_WAIT,
     TICK_WAITS_EXPIRED,
@@ -33,6 +34,7 @@ ACCEPTED = "accepted"
 REJECTED = "rejected"
 TOMBSTONE = "tombstone"
 FORWARDED = "forwarded"
+ERASED = "erased"
 KAFKA = "kafka"
 """The sink whose latency is a worker's."""
 
@@ -54,7 +56,7 @@ class PartitionCounters:
     waits_expired
         Ticks that were gone past before they were decided.
     longest_sweep_seconds
-        Of those since whoever tells of it has set it to 0.
+        Of those since the journal last set it to 0.
     processing_seconds, age_seconds, latency_seconds, sweep_seconds, tick_wait_seconds
         See the metrics of these names.
     written_at_ms
@@ -63,6 +65,7 @@ class PartitionCounters:
 
     late: int = 0
     duplicates: int = 0
+    not_profiled: int = 0
     transactions: int = 0
     waits_expired: int = 0
     written_at_ms: int = 0
@@ -125,6 +128,7 @@ class PartitionCounters:
             if total:
                 yield Reading(IDENTITY_ROWS, (how,), total)
         yield Reading(DUPLICATE_EVENTS, (), self.duplicates)
+        yield Reading(NOT_PROFILED_EVENTS, (), self.not_profiled)
         yield Reading(LATE_EVENTS, (), self.late)
         yield Reading(EVENT_PROCESSING, (), self.processing_seconds)
         yield Reading(EVENT_AGE, (), self.age_seconds)

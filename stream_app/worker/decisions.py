@@ -1,7 +1,8 @@
 """Carrying out what an operator has decided on a model.
 
-What a decision changes is written in one transaction with its outcome and the trainers' state, by whoever holds the
-right to write for the trainers. So each is carried out once, whatever fails, in the order of the topic that it came on.
+What a decision changes is written in one transaction with its outcome and the trainers' state, by the worker that holds
+the right to write for the trainers. So each is carried out once, whatever fails, in the order of the topic on which it
+came.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class CarriedOut(NamedTuple):
     published
         The version that it published; None if it did not.
     records
-        For `segment-models`: the outcome comes last, so whoever has read it has read the rest.
+        For `segment-models`: the outcome comes last, so a reader who has it has the rest.
     """
 
     published: int | None

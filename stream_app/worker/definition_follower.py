@@ -57,7 +57,7 @@ class DefinitionFollower:
         By name, the version in force of each configured segmentation, and of each that those look at; nothing of one
         that is not published yet.
     published
-        By name, the newest version that was read, also of segmentations that are not configured any more.
+        By name, the newest version that was read, also of segmentations that are no longer configured.
     newest
         By name, what was learned last of each configured segmentation, held models included, if anything was.
     pinned
@@ -129,7 +129,7 @@ class DefinitionFollower:
         self._followers.append(follower)
 
     async def run(self) -> None:
-        """Read for ever."""
+        """Read without end."""
         tp = TopicPartition(self._topic, 0)
         async with committed_reader(self._connection) as consumer:
             consumer.assign([tp])
@@ -212,7 +212,7 @@ class DefinitionFollower:
             self._take_over()
 
     def _take_over(self) -> None:
-        """Let what is new take over, rules only once all that belong together were read."""
+        """Let what is new take over; rules only once all that belong together have been read."""
         published = [self.published[name] for name in self.names_in_force if name in self.published]
         is_whole = not _newer(self._together, self.published)
         new = [

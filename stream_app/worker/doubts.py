@@ -10,11 +10,12 @@ from typing import Final
 from stream_app.adapters.logs import Interval
 from stream_app.core.clock import format_instant
 from stream_app.core.trust import Trust
+from stream_app.plurals import counted
 
 logger = logging.getLogger(__name__)
 
 WARNING_SECONDS: Final = 60.0
-"""A partition names a record at most so often."""
+"""Least time between two lines about a partition's records."""
 
 
 class DoubtLog:
@@ -46,7 +47,7 @@ class DoubtLog:
                 "partition %d: %s dated far from all others since the last such line; the newest, %s, offset %d, says "
                 "%s: time does not pass by it until others get there",
                 self._partition,
-                "1 record is" if count == 1 else f"{count} records are",
+                counted(count, "record is", "records are"),
                 self._topics[newest.source],
                 newest.offset,
                 format_instant(newest.at_ms),

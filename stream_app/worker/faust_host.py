@@ -130,5 +130,5 @@ class FaustHost:
         return self._owned.committable(drained_positions)
 
     async def release(self) -> None:
-        """Write what is unwritten and own nothing any more."""
+        """Write what is unwritten and give everything up."""
         await self._owned.release()

@@ -1,7 +1,8 @@
-"""What a partition tells of the members of its segments: sums that readers add up over all partitions.
+"""What a partition publishes about the members of its segments: sums that readers add up over all partitions.
 
 They are written in the partition's own transaction, so they are never ahead of its memberships. A document that says
-what the one before said is not written: the newest record of a key stands until another comes.
+what the one before said is not written: the newest record of a key stands until another comes. A worker
+that takes a partition over writes all of them once, so the newest record says which software its worker runs.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from typing import Final
 import msgspec
 
 from stream_app.adapters.delivery import OutgoingRecord
-from stream_app.contracts.readers import FiguresRecord, SegmentSums, figures_key
+from stream_app.adapters.metrics import package_version
+from stream_app.contracts.readers import FiguresRecord, SegmentSums, Software, figures_key
 from stream_app.core.clock import NO_TIME, format_instant
 from stream_app.core.members import MemberSums
 from stream_app.core.partition import Partition
 from stream_app.core.segmentation import Segmentation
+from stream_app.native.library import ABI
 from stream_app.segmentations.ended import EndedSegmentation
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -41,8 +44,9 @@ class PartitionFigures:
         self._interval_ms = interval_ms
         self._now_ms = now_ms
         self._next_ms = now_ms() + interval_ms
+        self._software = Software(package_version(), ABI)
         self._told: dict[str, tuple[SegmentSums, ...]] = {}
-        self._has_changed = True  # whoever had the partition before may have left before it told
+        self._has_changed = True  # the worker before this one may have left without writing
 
     def note_change(self) -> None:
         """Note that rows have changed."""
@@ -54,7 +58,7 @@ class PartitionFigures:
         Parameters
         ----------
         at_once
-            Whether the interval does not matter: there may be no later time to tell.
+            Whether the interval does not matter: there may be no later time to write.
         """
         now_ms = self._now_ms()
         if not self._has_changed or (now_ms < self._next_ms and not at_once):
@@ -76,10 +80,11 @@ class PartitionFigures:
             )
 
     def _document(self, name: str, as_of_ms: int, segments: tuple[SegmentSums, ...]) -> FiguresRecord:
-        return FiguresRecord(name, self._number, format_instant(as_of_ms), self._partition.context.currency, segments)
+        currency = self._partition.context.currency
+        return FiguresRecord(name, self._number, format_instant(as_of_ms), currency, segments, self._software)
 
 
 def _sums(segmentation: Segmentation, members: dict[int, MemberSums]) -> tuple[SegmentSums, ...]:
-    """Return the sums by segment id; a segment that is not known here any more is named by its code."""
+    """Return the sums by segment id; a segment that is no longer known here is named by its code."""
     ids = segmentation.roster.ids
     return tuple(SegmentSums(ids.get(code, f"s{code}"), *sums) for code, sums in members.items())

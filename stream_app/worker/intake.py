@@ -23,6 +23,7 @@ from stream_app.core.events import Events
 from stream_app.core.handing_over import event_of
 from stream_app.core.merging import WatermarkMerge
 from stream_app.core.placement import place_of, places_of
+from stream_app.core.privacy import set_requests_aside
 from stream_app.core.records import (
     TOMBSTONE,
     Batch,
@@ -209,6 +210,7 @@ class Intake:
         # Rows join in any order: those that are on their way hold no event up.
         drained_topics |= {self._handovers} if self._handovers else set()
         merged = self._merge.release({inlet.number for inlet in self._inlets if inlet.topic in drained_topics})
+        merged = set_requests_aside(merged)
         instants, begin = merged.instants(), 0
         while begin < len(merged):
             end_of_part = end_between(instants, begin, begin + records_max, len(merged))

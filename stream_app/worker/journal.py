@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from stream_app.adapters.logs import Interval
 from stream_app.core.clock import format_instant
+from stream_app.plurals import counted
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.counters import ACCEPTED
 from stream_app.worker.owned import OwnedPartitions
@@ -25,7 +26,7 @@ REFUSED_SECONDS: Final = 60.0
 WAITING_SECONDS: Final = 60.0
 SUMMARY_SECONDS: Final = 600.0
 CAUGHT_UP_RECORDS: Final = 1_000
-"""So few wait at any moment where thousands arrive in a second."""
+"""No more than this wait at any moment even where thousands arrive in a second."""
 LONG_SWEEP_SECONDS: Final = 1.0
 """Of processor time; one of a million customers takes half of that when all are looked at."""
 BEHIND_RECORDS: Final = 10_000
@@ -77,7 +78,7 @@ class Journal:
         self._may_sum_up = Interval(SUMMARY_SECONDS)
 
     async def run(self) -> NoReturn:
-        """Look once a second, for ever."""
+        """Look once a second, without end."""
         while True:
             self.look(time.monotonic())
             await asyncio.sleep(1)
@@ -210,7 +211,7 @@ class Journal:
         self._said_folded, self._said_moves = folded, moves
         if not new_folded and not new_moves:
             return _Summary("", {})
-        moved = _counted(new_moves.total(), "migration")
+        moved = counted(new_moves.total(), "migration")
         return _Summary(
             f"{_records(new_folded)} folded, {moved}{_listed(new_moves.most_common())}",
             {"folded": new_folded, "migrations": dict(new_moves)},
@@ -218,11 +219,7 @@ class Journal:
 
 
 def _records(count: int) -> str:
-    return _counted(count, "record")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return counted(count, "record")
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:

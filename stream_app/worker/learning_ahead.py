@@ -16,6 +16,7 @@ from typing import NamedTuple
 from stream_app.core.clock import format_instant
 from stream_app.learning.sample import PopulationSample
 from stream_app.learning.trainer import Trainer
+from stream_app.plurals import counted
 from stream_app.segmentations.learned.document import ModelProposal
 from stream_app.worker.samples import merge_samples
 
@@ -65,12 +66,11 @@ def log_tick(tick: int, partitions: int, learned: Learned) -> None:
     merged = learned.merged
     models = {proposal.model.name: proposal.model.version for proposal in learned.proposals}
     logger.info(
-        "tick of %s: learned from a sample of %s of %s customers in %d partition%s; %s",
+        "tick of %s: learned from a sample of %s of %s customers in %s; %s",
         as_of := format_instant(merged.as_of_ms),
         f"{len(merged):,}",
         f"{merged.population_size:,}",
-        partitions,
-        "" if partitions == 1 else "s",
+        counted(partitions, "partition"),
         ", ".join(f"model {version} of {name} comes of it" for name, version in models.items())
         or "what is in force still fits",
         extra={"as_of": as_of, "sample": len(merged), "customers": merged.population_size, "models": models},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream_app.core.trust import GAP_MS
+from stream_app.worker.privacy import PrivacyRules
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,23 @@ class LoopSettings:
     keep_payload
         Whether dead letters carry the refused record itself.
     follows_wall_clock
-        False if time is what events say, for ever: for backtests.
+        False if time is always what events say, as in backtests.
     idle_ms
-        A drained partition without events for so long has caught up.
+        A drained partition that had no events for this time has caught up.
     chunk_records_max
         No more records are folded at once: other partitions wait for it.
     transaction_records_max
-        Folding waits when so many records are folded and not yet on their way.
+        Folding waits when this many records are folded and not yet on their way.
     model_moves_per_second
         Pace of migrations that a new version causes in a live partition.
     tick_wait_ms, live_tick_wait_ms
-        So long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
+        How long a partition that catches up, or a live one, waits for the decision on a tick; 0 for not at all.
     figures_interval_ms
         Least time between two records of a partition's figures.
     gap_ms
         How far a single record may lead time, see `stream_app.core.trust`.
+    privacy
+        What is decided about privacy requests.
     """
 
     sweep_interval_ms: int
@@ -58,3 +61,4 @@ class LoopSettings:
     live_tick_wait_ms: int
     figures_interval_ms: int
     gap_ms: int = GAP_MS
+    privacy: PrivacyRules = field(default_factory=PrivacyRules)

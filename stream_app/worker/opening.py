@@ -6,7 +6,7 @@ The order matters, each step relies on the one before:
 2. A fence record marks the changelog's end after everything that the former owner could write.
 3. The changelog is restored up to that fence, the position row with it.
 4. Its rows count the days of the shop's time zone, or it is refused: which instants their days are made of is not kept,
-   so they cannot be counted anew.
+   so they cannot be counted again.
 5. The versions in force are at least as new as those that the rows were written under. Memberships in learned
    segmentations name their model's version, places in segmentations by rules name none: the position row, which is
    written in the same transaction as any row, says which versions were in force.
@@ -21,19 +21,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from stream_app.adapters.changelog import FENCE_KEY, POSITION_KEY, PartitionPosition
+from stream_app.adapters.changelog import (
+    MARK_PREFIX,
+    POSITION_KEY,
+    RESERVED,
+    SALT_KEY,
+    PartitionPosition,
+    decode_mark,
+    mark_hash_of,
+)
 from stream_app.adapters.delivery import Delivery
 from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.adapters.state_log import StateLog
 from stream_app.adapters.topics import TopicNames
 from stream_app.core.customers import CustomerTable
 from stream_app.core.local_days import UTC
+from stream_app.core.marks import Marks
 from stream_app.errors import ConfigurationError, RecordsLost, TimeZoneChanged
 from stream_app.learning.trainer import TrainerSettings
 from stream_app.native import batches as native
@@ -73,11 +82,14 @@ class RestoredPartition:
         Where the inputs were when the table was last known to be written.
     identity
         Of the producer that opened the partition, see `Delivery.identity`.
+    marks
+        Who is not to be known; the loop that owns the partition changes them.
     """
 
     table: CustomerTable
     position: PartitionPosition
     identity: tuple[int, int]
+    marks: Marks = field(default_factory=Marks)
 
     @property
     def versions(self) -> dict[str, int]:
@@ -92,7 +104,7 @@ class RestoredPartition:
         }
 
     def admit(self, names: Iterable[str], is_ruled: Callable[[str], bool]) -> None:
-        """Have the table know some segmentations, and those that it was divided by last."""
+        """Add some segmentations to the table, and those that it was divided by last."""
         for name in dict.fromkeys((*names, *self.position.versions)):
             if name not in self.table.names and name not in self.table.ruled_names:
                 (self.table.admit_ruled if is_ruled(name) else self.table.admit)(name)
@@ -100,15 +112,28 @@ class RestoredPartition:
     def restore(self, records: RecordBlock) -> None:
         """Bring the state up to date with changelog records that follow on those restored before."""
         columns = records.records
+        has_key = np.flatnonzero(columns[native.KEY_SIZE] > 0)
+        first_bytes = np.frombuffer(records.buffer, np.uint8)[columns[native.KEY_AT][has_key]]
         is_row = np.ones(len(records), np.bool_)
-        for index in np.flatnonzero(np.isin(columns[native.KEY_SIZE], (len(POSITION_KEY), len(FENCE_KEY)))).tolist():
+        is_row[has_key] = first_bytes != RESERVED
+        for index in np.flatnonzero(~is_row).tolist():
             record = records[index]
-            if record.key == POSITION_KEY and record.value is not None:
-                self.position = PartitionPosition.decode(record.value)
-            is_row[index] = record.key not in (POSITION_KEY, FENCE_KEY)
+            self._restore_other(record.key or b"", record.value)
         rows = columns[:, is_row]
         keys, values = (rows[part : part + 2] for part in (native.KEY_AT, native.VALUE_AT))
         self.table.restore_parts(records.buffer, keys, values)
+
+    def _restore_other(self, key: bytes, value: bytes | None) -> None:
+        """Take in a record that is no row."""
+        if key == POSITION_KEY and value is not None:
+            self.position = PartitionPosition.decode(value)
+        elif key == SALT_KEY and value is not None:
+            self.marks.salt = value
+        elif key.startswith(MARK_PREFIX):
+            if value is None:
+                self.marks.drop(mark_hash_of(key))
+            else:
+                self.marks.put(mark_hash_of(key), decode_mark(value))
 
 
 class Opened(NamedTuple):
@@ -168,7 +193,7 @@ class PartitionOpener:
         TimeoutError
             If it takes longer than it may.
         DeliveryFailed
-            If the right to write could not be had.
+            If the right to write was not given.
         RecordsLost
             If inputs expired before they were read.
         TimeZoneChanged

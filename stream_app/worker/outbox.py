@@ -17,11 +17,13 @@ from stream_app.core.arrays import NO_INDICES, Indices
 from stream_app.core.customers import CustomerTable
 from stream_app.core.events import Position
 from stream_app.core.handing_over import Handed
+from stream_app.core.marks import Refused
+from stream_app.core.privacy import Erased
 from stream_app.core.records import Batch, Positions, Rejection
 from stream_app.learning.sample import PopulationSample
 from stream_app.native import batches as native
 from stream_app.segmentations.describing import Described
-from stream_app.worker.counters import FORWARDED, TOMBSTONE, PartitionCounters
+from stream_app.worker.counters import ERASED, FORWARDED, TOMBSTONE, PartitionCounters
 from stream_app.worker.intake import Misplaced
 from stream_app.worker.samples import encode_sample
 
@@ -46,6 +48,7 @@ class Outbox:
         self._topics = topics
         self._partition = partition
         self._numbers: set[int] = set()
+        self._gone: dict[bytes, None] = {}
         self._blocks: defaultdict[str, list[RecordBlock]] = defaultdict(list)
         self._records: defaultdict[tuple[str, int], list[OutgoingRecord]] = defaultdict(list)
         self.samples: list[PopulationSample] = []
@@ -89,9 +92,26 @@ class Outbox:
             if isinstance(other, Rejection):
                 self.reject(other, position, keep_payload)
                 figures.note_rejected(position.topic, other.error.reason)
+            elif isinstance(other.record, Refused):
+                figures.outcomes[position.topic, ERASED] += 1
             else:
                 self._pass_on(other.record)
                 figures.outcomes[position.topic, TOMBSTONE if other.record is None else FORWARDED] += 1
+
+    def forget(self, erased: Erased) -> None:
+        """Note that a row is gone, and which one has its number now."""
+        self._numbers.discard(erased.row)
+        if erased.last in self._numbers:
+            self._numbers.remove(erased.last)
+            self._numbers.add(erased.row)
+        self._gone[erased.customer_id.encode()] = None
+        self.is_touched = True
+
+    def mark_forgotten(self, marker: OutgoingRecord) -> None:
+        """Add a record that says behind a customer's migrations, and notices, that they are to be forgotten."""
+        for topic in (self._topics.migrations, self._topics.upcoming):
+            self._blocks[topic].append(RecordBlock.to_send([marker]))
+        self.is_touched = True
 
     def reject(self, rejection: Rejection, position: Position, keep_payload: bool) -> None:
         """Add the dead letter of a refused record."""
@@ -126,16 +146,19 @@ class Outbox:
         """Return all records, with the changed rows as they are now, and the partition's position after them."""
         numbers = np.fromiter(self._numbers, np.int64, len(self._numbers))
         rows = RecordBlock.of_parts(Parts(*table.customer_ids.joined(numbers)), Parts(*table.encode_rows(numbers)))
-        at = RecordBlock.to_send([OutgoingRecord(POSITION_KEY, position.encode())])
+        changelog = self._topics.changelog, self._partition
+        others = [OutgoingRecord(customer_id, None) for customer_id in self._gone]
+        others += self._records.pop(changelog, [])
+        at = OutgoingRecord(POSITION_KEY, position.encode())
         return {
-            (self._topics.changelog, self._partition): RecordBlock.joined([rows, at]),
+            changelog: RecordBlock.joined([RecordBlock.to_send(others), rows, RecordBlock.to_send([at])]),
             **{(topic, self._partition): RecordBlock.joined(blocks) for topic, blocks in self._blocks.items()},
             **{place: records for place, records in self._records.items() if records},
         }
 
 
 def _migrations_of(described: Described) -> RecordBlock:
-    """Return migrations, or what stands in their place, as records, keyed by customer."""
+    """Return migrations, or what replaces them, as records, keyed by customer."""
     places, lines, keys = described.places, described.lines, described.keys
     records = _columns(len(described))
     key_ends = len(lines) + places["key_at"] + places["key_size"]

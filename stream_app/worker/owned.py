@@ -148,7 +148,7 @@ class OwnedPartitions:
         return self._opening is not None and not self._opening.done()
 
     async def release(self) -> None:
-        """Write what is folded and own nothing any more."""
+        """Write what is folded and give everything up."""
         async with self._release_lock:  # a stop may come in the middle of a rebalance: it must not overtake it
             await self._release()
 
@@ -224,6 +224,7 @@ class OwnedPartitions:
             self._now_ms,
             figures,
             self,
+            restored.marks,
             self._identities,
         )
         self.lanes[number] = lane
@@ -239,7 +240,7 @@ class OwnedPartitions:
         lane.start(self._failed)
 
     def _segmentation(self, name: str) -> Segmentation:
-        """Return the version in force of a segmentation; where there is none (yet, or any more), nobody is in it."""
+        """Return the version in force of a segmentation; where there is none, nobody is in it."""
         current = self._follower.current.get(name)
         return current or EndedSegmentation(name, self._follower.published.get(name))
 
@@ -248,14 +249,14 @@ class OwnedPartitions:
         self._decoders = self._create_decoders(sorted(fields))
 
     def _follow(self, segmentations: Sequence[Segmentation]) -> None:
-        """Have all partitions follow new versions, behind the records that were decoded without fields of theirs.
+        """Have all partitions follow new versions, after the records that were decoded without their fields.
 
-        Records that wait in an intake or a loop are not decoded anew: that would take them from the log again. They
+        Records that wait in an intake or a loop are not decoded again: that would mean reading the log again. They
         are few, and versions may take over at any position, so these do once all such records are folded.
         """
         missing = self._follower.fields - self._fields
         if missing and self.lanes:
-            self._keep(self._fields | missing)  # what goes on under an earlier version until then needs its own
+            self._keep(self._fields | missing)  # what continues under an earlier version until then needs its own
         for number, lane in self.lanes.items():
             over = [self._segmentation(name) for name in lane.partition.names if name not in self._follower.current]
             behind = self.intakes[number].renew(self._decoders) if missing else NO_OFFSETS

@@ -1,15 +1,15 @@
 """One owned partition, from its opening to its end. This file is the worker's main loop.
 
 A lane folds chunks into its partition in memory and notes in its outbox what that did. Whenever no transaction is
-under way, its writer makes one of all that has gathered, as soon as there is nothing more to fold at once, or that is
-much. So chunks are small when little comes and large under load, folding goes on while the brokers answer, and a
+under way, its writer makes one of all that has gathered, as soon as that is much or there is nothing more to fold at
+once. So chunks are small when little comes and large under load, folding continues while the brokers answer, and a
 customer that changes often is written once a transaction.
 
 Memory leads the log by what is in the outbox and on its way. That is safe because there are only two ways for a lane
 to end: `close`, which writes the rest first, and a failure, which ends the process and the memory with it.
 
 Between chunks time passes, see `stream_app.worker.sweeping`. At a tick the folding stands still, for a bounded time,
-until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer goes on.
+until it is decided which models are in force from there on, see `stream_app.worker.ticks`; the writer continues.
 """
 
 from __future__ import annotations
@@ -32,7 +32,16 @@ from stream_app.core.arrays import NO_INDICES, Indices
 from stream_app.core.clock import NO_TIME
 from stream_app.core.events import Events, Position
 from stream_app.core.local_days import boundary_number, last_boundary
+from stream_app.core.marks import Marks
 from stream_app.core.partition import Partition, Reached, Sweeps
+from stream_app.core.privacy import (
+    leave_everything,
+    parts_at_requests,
+    readmit,
+    remove_rows,
+    request_places,
+    requests_of,
+)
 from stream_app.core.processor import Outcome, begin_anew, process_events
 from stream_app.core.records import NO_RECORDS, Batch
 from stream_app.core.segmentation import Segmentation
@@ -40,7 +49,7 @@ from stream_app.core.timeline import Begin, Pace, Step, Sweep, crosses_sweep, ju
 from stream_app.errors import RecordsLost
 from stream_app.learning.drawing import SampleDrawer
 from stream_app.segmentations.describing import NO_CHUNK, Chunk, Describer
-from stream_app.worker.counters import Arrivals, PartitionCounters
+from stream_app.worker.counters import ACCEPTED, Arrivals, PartitionCounters
 from stream_app.worker.doubts import DoubtLog
 from stream_app.worker.figures import PartitionFigures
 from stream_app.worker.identity_follower import Changed, IdentityFollower
@@ -48,6 +57,7 @@ from stream_app.worker.intake import InputChunk, no_record, offsets_after
 from stream_app.worker.joining import Joiner, Part, RecordAt
 from stream_app.worker.loop_settings import LoopSettings
 from stream_app.worker.outbox import Outbox
+from stream_app.worker.privacy import PrivacyDesk
 from stream_app.worker.samples import NO_TAKER, SampleTaker
 from stream_app.worker.sweeping import Sweeper
 from stream_app.worker.ticks import Ticks, TickWait
@@ -57,10 +67,10 @@ INLINE_DUE_MAX: Final = 4_096
 WORTH_WRITING: Final = 4
 """This part of the largest transaction is written though there is more to fold at once."""
 WAKE_SECONDS: Final = 0.25
-"""An idle lane looks at the clock so often."""
+"""How often an idle lane looks at the clock."""
 NO_OFFSETS: Final[Mapping[str, int]] = MappingProxyType({})
 SETTLING_SECONDS: Final = 0.5
-"""A drained partition lets its time pass to where others wait only if nothing comes for so long: what was produced
+"""A drained partition advances its time to where others wait only if nothing has come for this long: what was produced
 together does not become visible in all partitions at once."""
 
 
@@ -74,7 +84,7 @@ class PartitionLoop:
     partition
         Its state as restored.
     position
-        Where that state stands in the inputs.
+        Where that state is in the inputs.
     delivery
         The right to write.
     topics, settings
@@ -87,6 +97,8 @@ class PartitionLoop:
         What is counted, continued from earlier openings.
     taker
         Learns from the samples.
+    marks
+        Who is not to be known, as restored; nobody if None.
     identities
         Knows which ids are one customer's, if statements on them are followed.
     """
@@ -103,6 +115,7 @@ class PartitionLoop:
         now_ms: Callable[[], int],
         figures: PartitionCounters | None = None,
         taker: SampleTaker = NO_TAKER,
+        marks: Marks | None = None,
         identities: IdentityFollower | None = None,
     ) -> None:
         self.number = number
@@ -144,6 +157,7 @@ class PartitionLoop:
             timezone=partition.table.timezone,
             gap_ms=settings.gap_ms,
         )
+        self.privacy = PrivacyDesk(number, Marks() if marks is None else marks, settings.privacy, now_ms)
         self._sweep_seconds = 0.0
         self._is_closing = False
         self._wake = asyncio.Event()
@@ -212,12 +226,12 @@ class PartitionLoop:
 
     @property
     def waits_for_decision(self) -> bool:
-        """Whether folding stands still at a tick; it goes on by itself, within the time that it may take."""
+        """Whether folding stands still at a tick; it resumes by itself, within the time that it may take."""
         return self._wait.is_under_way
 
     @property
     def offered_to(self) -> Mapping[str, int]:
-        """By topic, the offset behind the last record that was offered."""
+        """By topic, the offset after the last record that was offered."""
         return self._offered_to
 
     @property
@@ -271,6 +285,8 @@ class PartitionLoop:
                 await self._make_room()
                 self._end_ids(self.joiner)
             self._tell_figures()
+            for record in self.privacy.drop_expired():
+                self._outbox.add(self._topics.changelog, self.number, record)
             if not self._inbox or self._outbox.size >= self._settings.transaction_records_max // WORTH_WRITING:
                 self._gathered.set()
             is_ending = self.joiner is not None and self.joiner.is_waiting
@@ -285,10 +301,50 @@ class PartitionLoop:
                     pass
 
     async def _fold(self, chunk: InputChunk) -> None:
-        """Fold a chunk, letting time pass between its records."""
+        """Fold a chunk, and carry out the privacy requests in it."""
         self._record_at = chunk.intake.record_at if chunk.intake else no_record
-        verdicts = judge(self.partition, chunk.batch, self._pace)
-        batch = dataclasses.replace(chunk.batch, watermarks_ms=verdicts.watermarks_ms)
+        if not request_places(chunk.batch):
+            await self._fold_records(chunk.batch)
+        else:
+            for part in parts_at_requests(chunk.batch):
+                if len(part.records):
+                    await self._fold_records(part.records)
+                if len(part.requests):
+                    await self._finish_sweep()  # it counts rows by number
+                    await self._make_room()
+                    self._carry_out(part.requests)
+        if chunk.intake is not None:
+            chunk.intake.forget(self.folded_to)
+
+    def _carry_out(self, batch: Batch) -> None:
+        """Forget customers, or note that they may be known again; all in one transaction with the requests' offsets."""
+        requests = requests_of(batch)
+        self._outbox.touch((), len(batch))
+        outcome, events, sequences = leave_everything(self.partition, requests)
+        if outcome is not None:
+            self._take(outcome, Chunk(events, self._input_names, self.number))
+            for erased in remove_rows(self.partition.table, sequences):
+                self._outbox.forget(erased)
+        changelog, topics = self._topics.changelog, self._topics
+        for request in requests:
+            left = sequences.get(request.customer_id, b"")
+            done = self.privacy.take(request, self.folded_to, left, was_known=bool(left))
+            for record in done.changelog:
+                self._outbox.add(changelog, self.number, record)
+            self._outbox.add(topics.receipts, self.number, done.receipt)
+            if done.marker is not None:
+                self._outbox.mark_forgotten(done.marker)
+            self.figures.outcomes[topics.privacy_requests, ACCEPTED] += 1
+        self.folded_to = offsets_after(batch, self._input_names, self.folded_to)
+
+    async def _fold_records(self, batch: Batch) -> None:
+        """Fold records, letting time pass between them."""
+        if len(self.privacy.marks):
+            sifted = self.privacy.marks.sift(batch)
+            readmit(self.partition, self.privacy.marks, sifted)
+            batch = sifted.batch
+        verdicts = judge(self.partition, batch, self._pace)
+        batch = dataclasses.replace(batch, watermarks_ms=verdicts.watermarks_ms)
         if self._sweeper.is_sweeping and crosses_sweep(self.partition, verdicts, self._pace):
             await self._finish_sweep()  # so that time does not pass in two ways
         known = verdicts.watermarks_ms != NO_TIME
@@ -297,8 +353,6 @@ class PartitionLoop:
         await self._make_room()
         for step in steps(self.partition, batch, self._pace, verdicts):
             await self._take_step(step, batch)
-        if chunk.intake is not None:
-            chunk.intake.forget(self.folded_to)
 
     async def _take_step(self, step: Step, batch: Batch) -> None:
         if isinstance(step, Sweep):
@@ -374,6 +428,7 @@ class PartitionLoop:
             self._outbox.notify(self._describer.describe_step_notices(self.partition, outcome.notices, chunk))
         self.figures.late += outcome.late
         self.figures.duplicates += outcome.duplicates
+        self.figures.not_profiled += outcome.not_profiled
 
     async def _follow_versions(self) -> None:
         """Let the versions take over that may, and finish what sweeps that needs; rules do so right behind one."""
@@ -397,7 +452,7 @@ class PartitionLoop:
         started = perf_counter()
         known = self._sweeper.versions.keys()
         self._sweeper.assess_part(self._take)
-        if known - self._sweeper.versions.keys():  # in the same transaction: whoever comes next knows nothing of them
+        if known - self._sweeper.versions.keys():  # in the same transaction: the next owner knows nothing of them
             self._tell_figures(at_once=True)
         self._sweep_seconds += perf_counter() - started
         if not self._sweeper.is_sweeping:

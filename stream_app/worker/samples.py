@@ -94,7 +94,7 @@ class EarlierSample(msgspec.Struct):
 
 
 class SampleTaker(Protocol):
-    """Whoever learns from the samples of a worker's own partitions."""
+    """Learns from the samples of a worker's own partitions."""
 
     def note_drawn(self, partition: int, sample: PopulationSample) -> None:
         """Take notice of a sample that is about to be committed."""
@@ -167,7 +167,7 @@ def decode_origin(value: bytes) -> tuple[int, int, int]:
     Raises
     ------
     msgspec.ValidationError
-        If it is none.
+        If it is not a sample.
     """
     origin = _origin_decoder.decode(value)
     return origin.partition, origin.tick, _instant_ms(origin.as_of)

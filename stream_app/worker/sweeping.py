@@ -244,7 +244,7 @@ class Sweeper:
     def follow_versions(self, folded_to: Mapping[str, int]) -> None:
         """Let new versions take over, rules where all records before their offsets are folded and everyone is assessed.
 
-        Whatever sweep is under way begins anew under them, unless there are rules: these wait until it is over, and so
+        A sweep that is under way begins again under them, unless there are rules: these wait until it is over, and so
         does what comes with them.
 
         Parameters
@@ -276,7 +276,7 @@ class Sweeper:
     def _is_assessed_to_present(self) -> bool:
         """Return whether all moves that silence has made up to now are found; if not, see to it that they will be.
 
-        Rules are one program: once new ones are in force, nobody can say any more what the old ones would have.
+        Rules are one program: once new ones are in force, nobody can say what the old ones would have done.
         """
         clock = self._partition.clock
         if not len(self._partition.table):

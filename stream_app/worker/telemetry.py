@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from stream_app.adapters.metrics import Reading
@@ -22,6 +22,10 @@ from stream_app.adapters.metrics.declared import (
     MODEL_LAST_LEARNED,
     MODEL_PINNED,
     MODEL_ROLE_DRIFT,
+    PRIVACY_MARKS,
+    PRIVACY_OLDEST,
+    PRIVACY_OPEN,
+    PRIVACY_OVERDUE,
     REBALANCES,
     SEGMENT_INFO,
     SEGMENT_REVENUE,
@@ -55,7 +59,7 @@ class SegmentationState(NamedTuple):
         By segment id, of the segments in use.
     sizes, revenue
         Customers by segment id, 0 included, and their lifetime revenue in major units; customers may still be in
-        segments that are not in use any more.
+        segments that are no longer in use.
     learned_at_ms
         The instant that the newest model was learned for, 0 before the first; None where nothing is learned.
     drift
@@ -150,6 +154,7 @@ class Telemetry:
         trusts = [lane.partition.trust for lane in lanes.values()]
         yield Reading(TIMES_IN_DOUBT, ("ahead",), sum(trust.ahead_in_doubt for trust in trusts))
         yield Reading(TIMES_IN_DOUBT, ("behind",), sum(trust.behind_in_doubt for trust in trusts))
+        yield from _privacy(lanes.values())
         yield from self._of_identities(lanes)
         yield from self._lags()
         for name, state in self._segmentations(lanes).items():
@@ -200,3 +205,14 @@ class Telemetry:
             counted_since_ms=counted_since_ms,
             levels={each.segment_id: each.level for each in segmentation.roster.segments if each.level is not None},
         )
+
+
+def _privacy(lanes: Collection[PartitionLoop]) -> Iterator[Reading]:
+    """Yield what is known of privacy requests."""
+    found = [lane.privacy.open_requests() for lane in lanes]
+    yield Reading(PRIVACY_OPEN, (), sum(each.waiting for each in found))
+    yield Reading(PRIVACY_OVERDUE, (), sum(each.overdue for each in found))
+    yield Reading(PRIVACY_MARKS, (), sum(len(lane.privacy.marks) for lane in lanes))
+    oldest = [each.oldest_ms for each in found if each.oldest_ms is not None]
+    if oldest:
+        yield Reading(PRIVACY_OLDEST, (), min(oldest) / SECOND_MS)

@@ -32,7 +32,7 @@ from stream_app.worker.counters import PartitionCounters
 logger = logging.getLogger(__name__)
 
 WARNING_SECONDS: Final = 60.0
-"""Partitions that go on without a decision say so at most so often."""
+"""Least time between two lines that say that a partition continues without a decision."""
 KEYS: Final = {"decided": TICK_DECIDED_KEY, "awaited": TICK_AWAITED_KEY}
 
 
@@ -68,7 +68,7 @@ def tick_record(
     versions: Mapping[str, int],
     sample_share: float = 1.0,
 ) -> OutgoingRecord:
-    """Return what is said of a tick as its record in `segment-models`."""
+    """Return a tick as its record in `segment-models`."""
     document = TickDocument(tick, format_instant(as_of_ms), status, dict(versions), sample_share)
     return OutgoingRecord(KEYS[status], msgspec.json.encode(document))
 
@@ -130,7 +130,7 @@ class Ticks:
         return True
 
     def warn(self, partition: int, at_ms: int, waited_ms: int) -> None:
-        """Say that a partition goes on without a decision, unless that was said a moment ago."""
+        """Log that a partition continues without a decision, unless that was logged a moment ago."""
         if self._may_warn.is_over(asyncio.get_running_loop().time()):
             logger.warning(
                 "partition %d: the trainers have not decided on the tick of %s within %.1f s; time goes on, and models "

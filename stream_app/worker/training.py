@@ -15,8 +15,8 @@ is to learn from them is learned by then (`stream_app.worker.learning_ahead`).
 Where a partition has not sent its sample a moment after another, it may have nothing to fold. The tick is then called
 awaited, and the partition lets its time pass up to it. What had to be asked once is asked at once the next time.
 
-Each trainer's state has a key of its own. That of a segmentation which is not configured any more is left alone, and
-serves again should the segmentation come back.
+Each trainer's state has a key of its own. That of a segmentation which is no longer configured is left alone, and
+is used again if the segmentation comes back.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Progress(msgspec.Struct, omit_defaults=True):
     published
         By segmentation, the newest version in `segment-models`, held ones apart.
     decided_ms
-        Instant of the newest tick that was learned from; samples up to it are not needed any more.
+        Instant of the newest tick that was learned from; samples up to it are no longer needed.
     last_decision
         Offset of the newest of an operator's decisions that was carried out; -1 before the first.
     trainer
@@ -94,7 +94,7 @@ class TrainingState:
     progress
         How far the samples are learned from.
     trainers
-        By segmentation, `Trainer.state()`; also of segmentations that are not configured any more.
+        By segmentation, `Trainer.state()`; also of segmentations that are no longer configured.
     """
 
     def __init__(self) -> None:
@@ -351,12 +351,12 @@ async def open_training(
     topics: TopicNames,
     partitions: int,
 ) -> Training:
-    """Return the trainers of the learned segmentations as they were last written; those that never were start anew.
+    """Return the trainers of the learned segmentations as they were last written; those that never were start afresh.
 
     Parameters
     ----------
     state
-        All that is written; nobody else may be able to write any more.
+        All that is written; nobody else may still be able to write.
     settings
         By learned segmentation; how samples are merged is the same for all.
     wanted

@@ -54,7 +54,7 @@ class Watchdog:
         reached = owned.committable(positions)
         for number, lane in owned.lanes.items():
             if lane.waits_for_decision:
-                continue  # not for ever
+                continue  # not without end
             written = id(lane), tuple(lane.committed.offsets.values()), lane.figures.transactions
             if owned.has_backlog(number) and seconds(("written", number), written) > STALLED_SECONDS:
                 return f"partition {number}: records wait, and nothing has been written for {STALLED_SECONDS} s"

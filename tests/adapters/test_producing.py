@@ -59,7 +59,7 @@ def test_records_arrive_keyed_in_order_and_where_java_would_put_them(
     second = write_lines(tmp_path / "second.jsonl.gz", [engagement_at(1, "2024-05-01T12:00:30Z", "c1")])
     capsys.readouterr()
     main(["produce", "--purchases", str(first), "--engagements", str(second)])
-    told = {f"50 records to {prefix}purchases", f"1 records to {prefix}engagements"}
+    told = {f"50 records to {prefix}purchases", f"1 record to {prefix}engagements"}
     reading, sent = capsys.readouterr().out.splitlines()
     assert reading.startswith("reading 2 files")
     assert {*sent.removeprefix("sent ").split(" and ")} == told
@@ -128,7 +128,7 @@ def test_what_cannot_be_sent_is_one_line(
     assert "name at least one file" in refused(capsys, "produce")
     missing = tmp_path / "missing.jsonl"
     assert f"{missing}: cannot be read" in refused(capsys, "produce", "--purchases", str(missing))
-    assert "is of no source that is known" in refused(capsys, "produce", str(path))
+    assert "fits no known source" in refused(capsys, "produce", str(path))
 
 
 def test_export_is_sent_by_time_with_what_cannot_be_read_left_out(

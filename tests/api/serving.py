@@ -26,7 +26,7 @@ from stream_app.api.redis_store import RedisStore
 from stream_app.api.server import create_server
 from stream_app.api.store import SegmentStore
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums
+from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums, Software
 from stream_app.core.members import MemberSums, member_figures
 from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
@@ -42,6 +42,8 @@ CLIENTS = [
 ]
 FIGURES_AS_OF = ("2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z")
 """Of the two partitions."""
+WORKERS = (None, Software("1.2.3", 1))
+"""What the workers of the two partitions run; the first is of a release that did not say."""
 PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
@@ -84,6 +86,7 @@ def figures_of(moves: Sequence[MigrationRecord]) -> list[FiguresRecord]:
                 for (name, segment), parts in sums.items()
                 if name == segmentation and partition in parts
             ),
+            WORKERS[partition],
         )
         for segmentation in sorted({name for name, _ in sums})
         for partition in range(2)
@@ -108,11 +111,15 @@ def summary_of(moves: Sequence[MigrationRecord], models: Sequence[dict[str, Any]
 
 
 async def fill_view(
-    port: int, moves: Sequence[MigrationRecord], documents: Sequence[dict[str, Any]] = output_records.MODELS
+    port: int,
+    moves: Sequence[MigrationRecord],
+    documents: Sequence[dict[str, Any]] = output_records.MODELS,
+    *,
+    is_fresh: bool = False,
 ) -> None:
-    """Write the same into Redis."""
+    """Write the same into Redis, if need be in place of what is there."""
     target = ViewTarget(RedisConnection(f"redis://127.0.0.1:{port}/0"), KEYS, feed_length=100_000)
-    attached = await target.attach(FIELDS)
+    attached = await target.attach(FIELDS, is_fresh=is_fresh)
     models = batch_of(MODELS, 0, 0, records(documents))
     written = batch_of(MEMBERSHIPS, 0, 0, memberships_of(moves))
     figures = [
@@ -161,9 +168,13 @@ def serving(
         server = create_server(app, "127.0.0.1", port)
         started.append(server)
         await store.start()
+        if console is not None:
+            await console.start()
         watching = asyncio.create_task(end_streams(server, store))
         await server.serve()
         await watching
+        if console is not None:
+            await console.close()
         await store.close()
 
     async def end_streams(server: Any, store: SegmentStore) -> None:

@@ -30,6 +30,10 @@ ROUTES = {
         ("GET", "/v1/segmentations/value/models"),
         ("GET", "/v1/segmentations/value/models/1"),
     ],
+    "edit:actions": [
+        ("PUT", "/v1/segmentations/value/segments/s1/action"),
+        ("DELETE", "/v1/segmentations/value/segments/s1/action"),
+    ],
     "stream:migrations": [("GET", "/v1/migrations/stream"), ("POST", "/v1/stream-tokens")],
 }
 ALL_ROUTES = [(scope, method, path) for scope, routes in ROUTES.items() for method, path in routes]
@@ -44,6 +48,7 @@ def guarded(folder: Path) -> Iterator[str]:
 def status(address: str, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     """Return the answer's head; a stream is not waited for."""
     body = {"customer_ids": ["customer-1"]} if path == "/v1/customers/lookup" else None
+    body = {"action": "Call them."} if method == "PUT" else body
     with httpx.stream(method, address + path, headers=headers, json=body, timeout=10) as answer:
         if answer.headers["content-type"] != "text/event-stream; charset=utf-8":
             answer.read()
@@ -73,7 +78,7 @@ def test_route_wants_a_token_with_its_scope(guarded: str, scope: str, method: st
         assert refused.headers["www-authenticate"].startswith("Bearer")
     for other in SCOPES:  # the clients' tokens are their scopes
         answer = status(guarded, method, path, bearer(other))
-        allowed = 201 if path == "/v1/stream-tokens" else 200
+        allowed = 201 if path == "/v1/stream-tokens" else 409 if scope == "edit:actions" else 200  # a folder is fixed
         assert answer.status_code == (allowed if other == scope else 403)
         if other != scope:
             assert answer.headers["content-type"] == "application/problem+json"
@@ -92,7 +97,7 @@ def test_nothing_else_is_answered_without_a_token(guarded: str, path: str) -> No
         (bearer("guess"), "this token is not known", ', error="invalid_token"'),
         (
             {"Authorization": ALL},
-            "the header Authorization is of another form, expected Authorization: Bearer <token>",
+            "the header Authorization has another form, expected Authorization: Bearer <token>",
             "",
         ),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from stream_app.api.access import DECIDE_MODELS, READ_SEGMENTS, SCOPES, BearerTokens, Client, hash_token
 from stream_app.api.console import Console
@@ -19,12 +20,25 @@ from stream_app.api.deciding import Decisions, Desk
 from stream_app.api.feed import id_order
 from stream_app.api.live_document import LiveDocument
 from stream_app.api.sessions import COOKIE, LIFETIME_SECONDS, Sessions
+from stream_app.api.sign_outs import CLOCKS_DIFFER_SECONDS, SignOutsHere
 from stream_app.api.store import SegmentStore
 from stream_app.contracts.decisions import Outcome
 from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.errors import BrokerUnreachable
 from tests.api.conftest import MOVES
-from tests.api.serving import ALL, CLIENTS, NONE, bearer, fill_view, redis_store, serving
+from tests.api.serving import (
+    ALL,
+    CLIENTS,
+    FIGURES_AS_OF,
+    KEYS,
+    NONE,
+    append,
+    bearer,
+    fill_view,
+    redis_store,
+    serving,
+)
+from tests.support.output_records import migration
 from tests.support.processes import wait_for
 from tests.support.servers import RedisServer
 
@@ -85,7 +99,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def address(port: int, handed: Handed) -> Iterator[str]:
     def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
-        return Console(store, LiveDocument(store, "UTC"), tokens, KEY, Decisions(desk_of(handed)), "1.0", 1_000)
+        return Console(
+            store, LiveDocument(store, "UTC"), tokens, KEY, Decisions(desk_of(handed)), "1.0", sign_in_burst=1_000
+        )
 
     with serving(redis_store(port), CLIENTS, console_of) as address:
         wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")
@@ -228,31 +244,88 @@ def scope_of(cookie: str) -> dict[str, Any]:
     return {"type": "http", "method": "GET", "headers": [(b"cookie", f"{COOKIE}={cookie}".encode())]}
 
 
+def client_of(sessions: Sessions, cookie: str) -> Client | None:
+    return asyncio.run(sessions(scope_of(cookie)))
+
+
 def test_a_session_ends_with_its_time_its_token_and_its_key() -> None:
     client, now = Client("marta", hash_token("a"), frozenset({READ_SEGMENTS})), [1_000.0]
     tokens = BearerTokens([client])
-    sessions = Sessions(tokens, KEY, lambda: now[0])
+
+    def process(key: bytes = KEY) -> Sessions:
+        return Sessions(tokens, key, SignOutsHere(), lambda: now[0])
+
+    sessions = process()
     _, cookie = sessions.begin(client)
-    assert sessions(scope_of(cookie)) == client
-    assert Sessions(tokens, KEY, lambda: now[0])(scope_of(cookie)) == client, "of another process with the key"
-    assert Sessions(tokens, KEY[::-1], lambda: now[0])(scope_of(cookie)) is None
+    assert client_of(sessions, cookie) == client
+    assert client_of(process(), cookie) == client, "of another process with the key"
+    assert client_of(process(KEY[::-1]), cookie) is None
     fewer = Client("marta", hash_token("a"), frozenset())
     tokens.replace([fewer])
-    assert sessions(scope_of(cookie)) == fewer
+    assert client_of(sessions, cookie) == fewer
     tokens.replace([Client("marta", hash_token("b"), frozenset(SCOPES))])
-    assert sessions(scope_of(cookie)) is None
+    assert client_of(sessions, cookie) is None
     tokens.replace([client])
     now[0] += LIFETIME_SECONDS
-    assert sessions(scope_of(cookie)) is None
+    assert client_of(sessions, cookie) is None
 
 
 def test_a_changed_cookie_is_no_session() -> None:
     client = Client("marta", hash_token("a"), frozenset(SCOPES))
-    sessions = Sessions(BearerTokens([client]), KEY)
+    sessions = Sessions(BearerTokens([client]), KEY, SignOutsHere())
     _, cookie = sessions.begin(client)
     for place in range(len(cookie) - 1):  # the last letter has bits that say nothing
         other = cookie[:place] + ("A" if cookie[place] != "A" else "B") + cookie[place + 1 :]
-        assert sessions(scope_of(other)) is None
+        assert client_of(sessions, other) is None
+
+
+def test_sign_outs_are_kept_no_longer_than_sessions_last() -> None:
+    now = [1_000.0]
+    sign_outs = SignOutsHere(lambda: now[0])
+
+    async def add(number: str) -> None:
+        await sign_outs.add(number, int(now[0]) + LIFETIME_SECONDS)
+
+    asyncio.run(add("first"))
+    now[0] += LIFETIME_SECONDS
+    asyncio.run(add("second"))
+    assert [asyncio.run(sign_outs.has(number)) for number in ("first", "second")] == [False, True]
+
+
+def test_signing_out_ends_a_session_in_every_process(port: int, sign_in: SignIn) -> None:
+    """A copy of the cookie is good for nothing in another process, either."""
+
+    def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
+        return Console(store, LiveDocument(store, "UTC"), tokens, KEY)
+
+    browser = sign_in()
+    copy = {COOKIE: browser.cookies[COOKIE]}
+    with serving(redis_store(port), CLIENTS, console_of) as other, httpx.Client(base_url=other, cookies=copy) as thief:
+        wait_for(lambda: thief.get("/ready").is_success, 30, "the first look at the view")
+        assert thief.get("/console/document").status_code == 200
+        assert browser.post("/console/sign-out", json={}).status_code == 200
+        assert thief.get("/console/document").status_code == 401
+        assert thief.get("/console/session").json() == {"signed_in": False}
+    with redis.Redis(port=port) as server:
+        seconds = [server.ttl(key) for key in server.keys(f"{KEYS.prefix}console:signed-out:*")]
+        assert seconds
+        assert all(LIFETIME_SECONDS < each <= LIFETIME_SECONDS + CLOCKS_DIFFER_SECONDS for each in seconds)
+
+
+def test_no_session_is_trusted_while_nobody_can_say_that_it_has_not_ended(tmp_path: Path) -> None:
+    def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
+        return Console(store, LiveDocument(store, "UTC"), tokens, KEY)
+
+    with RedisServer(tmp_path) as server, serving(redis_store(server.port), CLIENTS, console_of) as address:
+        browser = httpx.Client(base_url=address, timeout=40)
+        browser.headers["X-CSRF-Token"] = browser.post("/console/sign-in", json={"token": ALL}).json()["csrf_token"]
+        server.process.kill()
+        answers = browser.get("/console/session"), browser.post("/console/sign-out", json={})
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "view-unavailable")
+            assert answer.headers["retry-after"] == "1"
+        assert COOKIE in browser.cookies
+        browser.close()
 
 
 # --- the document -----------------------------------------------------------------------------------------------
@@ -307,6 +380,57 @@ def test_flows_know_causes_and_changes_and_not_what_customers_had_spent(document
     assert flows["revenue"] is None
 
 
+def test_money_of_flows_is_told_where_every_move_says_it(tmp_path: Path) -> None:
+    entries = [migration(name, 1, None, 0, revenue_before=0.0) for name in "abc"]
+    moves = [
+        migration("a", 2, 0, 1, revenue_before=10.25),
+        migration("b", 2, 0, 1, revenue_before=4.5),
+        migration("c", 2, 0, 2),  # of an earlier release
+    ]
+    with RedisServer(tmp_path) as server:
+        asyncio.run(fill_view(server.port, [*entries, *moves]))
+
+        def console_of(store: SegmentStore, tokens: BearerTokens | None) -> Console:
+            return Console(store, LiveDocument(store, "UTC"), tokens, KEY)
+
+        with serving(redis_store(server.port), [], console_of) as address:
+            wait_for(lambda: httpx.get(f"{address}/ready").is_success, 30, "the first look at the view")
+            part = httpx.get(f"{address}/console/document").json()["segmentations"][0]
+    flows, ids = part["flows"], [each["id"] for each in part["segments"]]
+    ends = [tuple(ids[flows[end][row]] if flows[end][row] >= 0 else None for end in ("from", "to")) for row in range(3)]
+    assert dict(zip(ends, flows["revenue"], strict=True)) == {
+        (None, "s1"): 0,
+        ("s1", "s2"): 1_475,
+        ("s1", "s3"): None,
+    }
+
+
+def test_a_document_at_hand_is_given_to_whom_it_will_do_and_one_of_now_to_others(tmp_path: Path) -> None:
+    now = [0.0]
+
+    async def ask(port: int) -> tuple[list[str], list[str]]:
+        await fill_view(port, MOVES)
+        store = redis_store(port)()
+        document = LiveDocument(store, "UTC", clock=lambda: now[0])
+        await store.start()
+        async with asyncio.timeout(60):
+            while store.unready_reason():
+                await asyncio.sleep(0.02)
+        made = [(await document.get()).etag]
+        await append(port, [MOVES[-1]])  # counted twice, so the document is another one
+        now[0] += 3_600
+        old = [(await document.get(may_be_old=True)).etag]
+        fresh = [(await document.get()).etag, (await document.get(may_be_old=True)).etag]
+        await document.close()
+        await store.close()
+        return made + old, fresh
+
+    with RedisServer(tmp_path) as server:
+        (first, old), (fresh, again) = asyncio.run(ask(server.port))
+    assert first == old
+    assert fresh == again != first
+
+
 def test_an_unchanged_document_is_not_sent_again(address: str) -> None:
     first = httpx.get(f"{address}/console/document", headers=bearer(ALL))
     again = httpx.get(f"{address}/console/document", headers=bearer(ALL) | {"If-None-Match": first.headers["etag"]})
@@ -328,6 +452,14 @@ def test_moves_are_found_page_by_page_the_newest_first(address: str) -> None:
     assert [each["migration_id"] for each in found] == expected
     refused = httpx.get(f"{address}/console/moves?segmentation=value&before=x", headers=bearer(ALL))
     assert refused.json()["code"] == "event-id-invalid"
+
+
+def test_health_says_what_the_workers_of_which_partitions_run(address: str) -> None:
+    health = httpx.get(f"{address}/console/health", headers=bearer(ALL)).json()
+    assert health["workers"] == [
+        {"version": None, "library": None, "partitions": [0], "newest": FIGURES_AS_OF[0]},
+        {"version": "1.2.3", "library": 1, "partitions": [1], "newest": FIGURES_AS_OF[1]},
+    ]
 
 
 # --- decisions --------------------------------------------------------------------------------------------------

@@ -56,6 +56,8 @@ def test_operations_have_names_for_clients(described: Any) -> None:
         "listSegments",
         "listUpcomingMoves",
         "lookUpCustomers",
+        "resetSegmentAction",
+        "setSegmentAction",
         "streamMigrations",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -19,8 +20,10 @@ from stream_app.api.parameters import encode_cursor
 from stream_app.api.store import MemberPage, MemberQuery, StoreUnavailable
 from stream_app.contracts.fields import parse_instant
 from tests.api.conftest import MOVES
-from tests.api.serving import ALL, bearer, memory_store, serving, write_folder
+from tests.api.serving import ALL, bearer, fill_view, memory_store, redis_store, serving, write_folder
 from tests.support.output_records import FIRST_DAY_MS, migration
+from tests.support.processes import wait_for
+from tests.support.servers import RedisServer
 
 NEWEST = {(move.segmentation, move.customer_id): move for move in MOVES}
 MEMBERS = "/v1/segmentations/value/segments/s2/members"
@@ -194,3 +197,30 @@ def test_file_that_cannot_be_finished_does_not_look_finished(crowd: Path) -> Non
 def test_segment_is_named_in_the_file_by_its_id(client: httpx.Client) -> None:
     answer = client.get(MEMBERS.replace("s2", quote("Segment 2")), headers=AS_CSV)
     assert answer.headers["content-disposition"] == 'attachment; filename="value-s2.csv"'
+
+
+@pytest.mark.parametrize("of", ["memory", "redis"])
+def test_file_for_a_purpose_lists_those_who_agree_to_it(of: str, tmp_path: Path) -> None:
+    told = {"a": None, "b": {"email": True}, "c": {"email": False, "segmentation": True}, "d": {"advertising": False}}
+    moves = [migration(customer_id, 1, None, 2, consents=consents) for customer_id, consents in told.items()]
+
+    def check(address: str) -> None:
+        with httpx.Client(base_url=address, headers=bearer(ALL), timeout=10) as client:
+            wait_for(lambda: client.get("/ready").is_success, 30, "the first look at the view")
+            path = "/v1/segmentations/value/segments/s3/members"
+            answer = client.get(path, params={"purpose": "email"}, headers=AS_CSV)
+            assert [name for _, name in rows_of(answer)] == ["a", "b", "d"]
+            assert [name for _, name in rows_of(client.get(path, headers=AS_LINES))] == ["a", "b", "c", "d"]
+            assert client.get(path, params={"purpose": "email"}).status_code == 406
+            looked_up = {each: get(client, f"/v1/customers/{each}/segments")["segments"][0] for each in told}
+            assert {each: segment.get("consents") for each, segment in looked_up.items()} == told
+
+    if of == "memory":
+        write_folder(tmp_path, moves)
+        with serving(memory_store(tmp_path)) as address:
+            check(address)
+        return
+    with RedisServer(tmp_path) as server:
+        asyncio.run(fill_view(server.port, moves))
+        with serving(redis_store(server.port)) as address:
+            check(address)

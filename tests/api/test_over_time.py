@@ -147,7 +147,7 @@ def test_sizes_are_those_at_the_end_of_each_day(client: httpx.Client, segmentati
 
 
 def at_the_end_of(days: list[str], flows: dict[str, dict[str, int]], known_from: str, **sizes: int) -> Any:
-    return sizes_by_day(Daily("0-0", sizes, [flows.get(day, {}) for day in days], (), known_from), days, days)
+    return sizes_by_day(Daily("0-0", sizes, [flows.get(day, {}) for day in days], (), (), known_from), days, days)
 
 
 def test_sizes_before_the_first_day_that_is_known_are_not_made_up() -> None:

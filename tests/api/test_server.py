@@ -4,6 +4,7 @@ import asyncio
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from stream_app.adapters.listening import Address
@@ -11,7 +12,8 @@ from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.service import Service
 from stream_app.api.application import create_application
 from stream_app.api.memory_store import MemoryStore
-from stream_app.api.server import StoreReadiness, log_address, serve
+from stream_app.api.readiness import StoreReadiness
+from stream_app.api.server import log_address, serve
 from stream_app.errors import AddressInUse, ConfigurationError
 from tests.api.serving import write_folder
 
@@ -39,3 +41,18 @@ def test_start_is_refused_where_the_port_is_taken(tmp_path: Path) -> None:
 def test_start_is_refused_where_the_address_is_none_of_this_host(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"cannot listen on {host}:1 \(.+\)"):
         start(tmp_path, host, 1)
+
+
+def test_both_ports_say_the_same_of_being_ready(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path, is_read_later=True)
+    expected = StoreReadiness(store).readiness()
+    assert expected == {"ready": False, "reason": store.unready_reason()}
+    app = create_application(store, None, Metrics(API), requests_per_second=1, burst=1, max_streams=1)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/ready")
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.json()) == (503, expected)

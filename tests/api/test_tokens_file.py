@@ -109,6 +109,6 @@ def test_who_is_added_may_call_and_who_is_taken_out_may_not(
 
     caplog.set_level("INFO")
     asyncio.run(change())
-    found = tokens({"headers": [(b"authorization", b"Bearer c")]})
+    found = asyncio.run(tokens({"headers": [(b"authorization", b"Bearer c")]}))
     assert found is not None
     assert found.name == "c"

@@ -523,7 +523,7 @@ def test_seeded_breach_alone_is_found(story: Story, name: str) -> None:
 
 
 def test_every_check_has_a_seeded_breach() -> None:
-    elsewhere = {"history", "forwarding", "rules", "traits", "direction", "names"}
+    elsewhere = {"history", "forwarding", "rules", "traits", "consents", "direction", "names"}
     assert set(itertools.chain.from_iterable(found for _, found in SEEDED.values())) | elsewhere == set(CHECKS)
 
 

@@ -29,6 +29,7 @@ BOOKKEEPING: Final = (
 """Keys that there has to be one of each of; what is behind them is the view's own business."""
 HISTORY_MIGRATIONS: Final = 20
 """That are kept of a customer, as the view does by itself."""
+MONEY_UNITS: Final = 10_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Content = dict[str, dict[Any, Any] | None]
@@ -72,13 +73,25 @@ def expected_content(bootstrap_servers: str, names: TopicNames, partitions: int)
         flows = content[f"G:f:{move['segmentation']}:{move['effective_at'][:10]}"]
         field = f"{origin}>{target}>{move['cause']['kind']}>{move['change']}"
         flows[field] = flows.get(field, 0) + 1
+        if move["revenue_before"]:
+            money = content[f"G:v:{move['segmentation']}:{move['effective_at'][:10]}"]
+            money[field] = money.get(field, 0) + round(move["revenue_before"] * MONEY_UNITS)
     for customer_id, history in histories.items():
         content[f"G:h:{customer_id}"] = dict(enumerate(history[:HISTORY_MIGRATIONS]))
-    totals: set[str] = set()
+    totals: set[str] = set()  # and lists of examples: keys of which only that they are there is compared
     for message in read_committed(bootstrap_servers, names.figures, partitions):
         name, _, partition = message.key().decode().partition("/")
         totals.add(f"G:t:{name}")
         content[f"G:figures:{name}"][partition] = message.value().decode()
+    for message in read_committed(bootstrap_servers, names.dead_letters, partitions):
+        reason = json.loads(message.value())["reason"]
+        day = content[f"G:r:{EPOCH + timedelta(milliseconds=message.timestamp()[1]):%Y-%m-%d}"]
+        day[reason] = day.get(reason, 0) + 1
+        totals.add(f"G:x:{reason}")
+    for message in read_committed(bootstrap_servers, names.samples, 1):
+        sample = json.loads(message.value())
+        if "kind" not in sample:
+            content["G:buyers"][str(sample["partition"])] = _milliseconds(sample["as_of"])
     models = {
         f"G:models:{json.loads(message.value())['segmentation']}"
         for message in read_committed(bootstrap_servers, names.models, 1)
@@ -102,7 +115,7 @@ def stored_content(client: redis.Redis) -> Content:
     for key, name in zip(keys, names, strict=True):
         if name.startswith(("G:m:", "G:u:")):
             pipeline.zrange(key, 0, -1, withscores=True)
-        elif name.startswith(("G:c:", "G:f:", "G:figures:")):
+        elif name.startswith(("G:c:", "G:f:", "G:v:", "G:r:", "G:figures:")) or name == "G:buyers":
             pipeline.hgetall(key)
         elif name.startswith("G:h:"):
             pipeline.lrange(key, 0, -1)
@@ -126,8 +139,10 @@ def stored_content(client: redis.Redis) -> Content:
             content[name] = dict(enumerate(f"{move[0]}/{move[6][0]}" for move in moves))
         elif name.startswith("G:d:"):
             content[name] = {day.decode(): True for day in answer}
-        elif name.startswith("G:f:"):
+        elif name.startswith(("G:f:", "G:v:", "G:r:")):
             content[name] = {field.decode(): int(count) for field, count in answer.items()}
+        elif name == "G:buyers":
+            content[name] = {partition.decode(): json.loads(sample)[0] for partition, sample in answer.items()}
         else:
             content[name] = None
     return content

@@ -19,6 +19,10 @@ EXPECTED: Content = {
     "G:m:value:s2": {"a": 5},
     "G:m:value:s1": {"b": 6},
     "G:f:value:1970-01-01": {">s1>purchase>entered": 2, "s1>s2>purchase>moved": 1},
+    "G:v:value:1970-01-01": {"s1>s2>purchase>moved": 125_000},
+    "G:r:1970-01-02": {"too_deep": 3},
+    "G:x:too_deep": None,
+    "G:buyers": {"0": 7},
     "G:d:value": {"1970-01-01": True},
     "G:h:a": {0: "value/2", 1: "value/1"},
     "G:t:value": None,
@@ -52,6 +56,10 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
         connected.hset(
             "segmenter:x1:f:value:1970-01-01", mapping={">s1>purchase>entered": 2, "s1>s2>purchase>moved": 1}
         )
+        connected.hset("segmenter:x1:v:value:1970-01-01", "s1>s2>purchase>moved", 125_000)
+        connected.hset("segmenter:x1:r:1970-01-02", "too_deep", 3)
+        connected.rpush("segmenter:x1:x:too_deep", "…")
+        connected.hset("segmenter:x1:buyers", "0", "[7,2]")
         connected.sadd("segmenter:x1:d:value", "1970-01-01")
         connected.rpush("segmenter:x1:h:a", '["value","s2",5,5,1,null,[2,"s1"]]', '["value","s1",4,4,1,null,[1,null]]')
         connected.hset("segmenter:x1:t:value", "1970-01-01/0", "…")
@@ -82,6 +90,10 @@ def test_view_that_is_right_does_not_differ(client: redis.Redis) -> None:
         lambda client: client.zadd("segmenter:x1:m:value:s2", {"a": 6}),
         lambda client: client.zrem("segmenter:x1:m:value:s1", "b"),
         lambda client: client.hincrby("segmenter:x1:f:value:1970-01-01", ">s1>purchase>entered", 1),
+        lambda client: client.hincrby("segmenter:x1:v:value:1970-01-01", "s1>s2>purchase>moved", 1),
+        lambda client: client.hincrby("segmenter:x1:r:1970-01-02", "too_deep", 1),
+        lambda client: client.delete("segmenter:x1:x:too_deep"),
+        lambda client: client.hset("segmenter:x1:buyers", "0", "[6,2]"),
         lambda client: client.sadd("segmenter:x1:d:value", "1970-01-02"),
         lambda client: client.rpop("segmenter:x1:h:a"),
         lambda client: client.lpush("segmenter:x1:h:a", '["value","s2",5,5,1,null,[2,"s1"]]'),

@@ -19,7 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.api.access import hash_token
+from stream_app.bootstrap.api import create_demo_api
 from stream_app.cli import main, segmenter
+from stream_app.commands.serving import ALONE
+from stream_app.settings.loading import load_settings
 from stream_app.web.single_file import compress, single_file
 from tests.api.serving import write_folder
 from tests.support.output_records import MODELS, PARTITIONS, OutputTopics, drawn_migrations, newest_memberships
@@ -186,6 +189,17 @@ def test_folder_is_served_and_its_address_named_once_it_answers(tmp_path: Path) 
     assert (status, demo.returncode) == (200, 0)
     assert address.endswith("/v1/segmentations")
     assert "http://" not in rest
+
+
+def test_folder_is_served_whatever_the_environment_says_of_a_deployments_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOKENS_FILE", "SIGNING_KEY_FILE"):
+        monkeypatch.setenv(f"SEGMENTER_API__{name}", str(tmp_path / "of the deployment"))
+    monkeypatch.setenv("SEGMENTER_API__HOST", "0.0.0.0")
+    settings = load_settings(None, {"api": ALONE | {"port": 0}})
+    assert (settings.api.host, settings.api.tokens_file, settings.api.signing_key_file) == ("127.0.0.1", None, None)
+    create_demo_api(settings, tmp_path, print)
 
 
 def test_pages_are_at_the_root_of_a_folder_with_a_report(tmp_path: Path) -> None:

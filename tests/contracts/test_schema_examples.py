@@ -34,6 +34,8 @@ BEYOND_SCHEMAS = {
     "before-1970",  # a pattern cannot compare times
     "sensitive",  # what is specially protected is a matter of words
     "refund-without-currency",  # what is required beside what
+    "consent",  # what begins with a reserved word is refused beside the pattern
+    "unknown-purpose",  # the list of purposes is a setting
     "far-future",  # depends on the time of reading
     "third-digit",  # depends on the currency
     "unknown-currency",  # the list of currencies is no part of the schema

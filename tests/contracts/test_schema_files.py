@@ -97,8 +97,9 @@ def test_schemas_have_identity_dialect_and_sorted_keys() -> None:
         assert text == json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-LEFT_OUT = ("merged_into",)
-"""Fields that are there where they say something, and cost nobody else anything."""
+LEFT_OUT = ("revenue_before", "merged_into", "written_by")
+"""Fields that are there where they say something, and cost nobody else anything; the first one is missing in records of
+earlier releases alone."""
 
 
 def test_every_output_field_is_required_and_nothing_else_goes_out() -> None:
@@ -133,6 +134,6 @@ def test_asyncapi_document_states_clean_up_and_cloudevents_headers() -> None:
         for topic, channel in document["channels"].items()
         if channel["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] == ["compact"]
     }
-    assert compacted == {"segment-models", "segment-memberships", "segment-figures"}
+    assert compacted == {"segment-models", "segment-memberships", "segment-figures", "privacy-receipts"}
     headers = document["components"]["messages"]["segment-migrations"]["headers"]
     assert {"ce_id", "ce_type", "ce_source", "ce_subject", "ce_time"} <= set(headers["required"])

@@ -242,6 +242,7 @@ def test_autoscaling_stays_within_the_partitions_and_is_off() -> None:
         "purchases",
         "engagements",
         "profiles",
+        "consents",
     }
     assert {trigger["metadata"]["consumerGroup"] for trigger in scaled["spec"]["triggers"]} == {settings.app_id}
     assert not any(resource["kind"] == "ScaledObject" for resource in build("production"))

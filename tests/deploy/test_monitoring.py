@@ -39,6 +39,7 @@ LISTED = {
     "SegmenterTickWaitsExpired",
     "SegmenterRebalanceStorm",
     "SegmenterRecoverySlow",
+    "SegmenterErasureOverdue",
     "SegmenterViewStale",
     "SegmenterWebhookBacklog",
     "SegmenterWebhookDead",

@@ -21,7 +21,7 @@ from stream_app.contracts.fields import parse_instant
 from stream_app.core.clock import DAY_MS, HOUR_MS
 from stream_app.core.trust import AGREEING
 from tests.integration.test_worker import Deployment, Input, partition_of
-from tests.scenarios.inputs import ENGAGEMENTS, PROFILES, engagement, profile
+from tests.scenarios.inputs import CONSENTS, ENGAGEMENTS, PROFILES, consent, engagement, profile
 from tests.scenarios.inputs import Input as Record
 from tests.scenarios.notation import ALWAYS, Move, NotSupported, Scenario, parse_scenario, read_scenarios
 from tests.scenarios.playing import differences
@@ -138,13 +138,14 @@ def ticks(at_ms: int) -> Iterator[Input]:
         identity = f"{customer_id} {at_ms}"
         yield record_of(engagement(customer_id, at_ms, identity, CLOCK))
         yield record_of(profile(customer_id, at_ms, identity, {"clock": at_ms}))
+        yield record_of(consent(customer_id, at_ms, identity, "email", is_granted=True))
 
 
 def inputs_of(told: Sequence[Scenario]) -> Iterator[Input]:
     """Yield all inputs in the order of arrival, and what lets time pass before one that is late."""
     everything = sorted((each for scenario in told for each in scenario.inputs), key=lambda each: each.arrives_ms)
     for each in everything:
-        assert each.topic in (ENGAGEMENTS, PROFILES)
+        assert each.topic in (ENGAGEMENTS, PROFILES, CONSENTS)
         if each.arrives_ms > each.at_ms:
             yield from ticks(each.arrives_ms)
         yield record_of(each)
@@ -166,7 +167,7 @@ def moves_of(scenario: Scenario, migrations: Sequence[Mapping[str, Any]]) -> lis
     )
 
 
-@pytest.mark.parametrize(("names", "least"), [("SE", 19), ("P", 12)])
+@pytest.mark.parametrize(("names", "least"), [("SE", 19), ("PC", 32)])
 def test_scenarios_come_out_as_expected_on_two_partitions(deployment: FromFile, names: str, least: int) -> None:
     told = scenarios(names)
     assert len(told) >= least

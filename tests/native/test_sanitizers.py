@@ -23,6 +23,7 @@ from tests.support.programs import ProgramMissing
 ROOT: Final = Path(__file__).parents[2]
 MUTANTS: Final = 300
 COMPARED: Final = (
+    "tests/core/test_consent.py",
     "tests/core/test_unnamed.py",
     "tests/native/test_fold.py",
     "tests/native/test_rows.py",

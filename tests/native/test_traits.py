@@ -15,9 +15,9 @@ from stream_app.errors import RowDamaged
 from stream_app.native.library import address, function
 from stream_app.native.structures import Bytes
 from tests.reference.row import Beside, Row, encode_row, split_row
-from tests.reference.traits import TRAIT_LIMIT, VALUE_BYTES_MAX, Value, kept_fields, traits_after
+from tests.reference.traits import STATEMENT_LIMIT, TRAIT_LIMIT, VALUE_BYTES_MAX, Value, kept_fields, traits_after
 
-NAMES = st.sampled_from(["", "a", "ab", "b", "ä", "x" * 255])
+NAMES = st.sampled_from(["", "a", "ab", "b", "consent.", "consent.a", "consent", "consent.b", "ä", "x" * 255])
 VALUES = (
     st.none()
     | st.booleans()
@@ -182,3 +182,16 @@ def test_row_whose_traits_are_none_is_refused(traits: bytes) -> None:
     assert len(table) == 0
     table.restore("a", encode_row(Row(), {}, Beside(traits=trait(b"") + trait(b"a", 5, b"\1\0x\0\0"))))
     assert table.traits_of("a") == {"": "", "a": ["x", ""]}
+
+
+def test_statements_on_consent_are_counted_apart() -> None:
+    profiles = [(at, [(f"consent.p{at}", at % 2 == 0), (f"t{at}", float(at))]) for at in range(TRAIT_LIMIT + 40)]
+    table = CustomerTable([])
+    table.insert("a")
+    for observed_ms, traits in profiles:
+        tell(table, "a", traits, observed_ms)
+    assert traits_in(table) == traits_after(profiles)
+    assert len(table.traits_of("a")) == TRAIT_LIMIT + STATEMENT_LIMIT
+    copy = CustomerTable([])
+    copy.restore_many([(b"a", table.encode(0))])
+    assert copy.traits_of("a") == table.traits_of("a")

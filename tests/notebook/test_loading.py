@@ -205,7 +205,7 @@ def test_a_preset_is_found_by_the_columns_and_money_counted_as_the_export_says(t
 def test_a_source_that_is_not_known_is_named() -> None:
     with pytest.raises(seg.ConfigurationError, match="'shoppify', expected"):
         seg.Segmenter().learn_many(pd.DataFrame(orders()), source="shoppify")
-    with pytest.raises(seg.ConfigurationError, match="order, customer, at, paid is of no source that is known"):
+    with pytest.raises(seg.ConfigurationError, match="order, customer, at, paid fits no known source"):
         seg.Segmenter().learn_many(pd.DataFrame(orders()), source="auto")
 
 

@@ -63,6 +63,7 @@ class Migration(msgspec.Struct, frozen=True, gc=False):
     explanation: Reason
     next_move: NextMove | None
     holdout: Holdout
+    revenue_before: float
 
 
 def migration_id(segmentation: str, customer_id: str, sequence: int) -> str:
@@ -95,11 +96,13 @@ def describe_moves(
         moves.causes,
         next_moves(moves.following, segmentation.roster),
         _explain(moves, segmentation, context, facts),
+        (_revenue_before_minor(moves) / context.minor_per_major).tolist(),
         strict=True,
     )
     migrations = []
     for (
         customer_id, kind, change, from_code, target, sequence, effective_at, decided_at, event_at, next_move, reason,
+        revenue_before,
     ) in columns:  # fmt: skip
         event_id, position = (event_at[0].event_id or None, event_at[1]) if event_at else (None, None)
         migrations.append(
@@ -119,9 +122,15 @@ def describe_moves(
                 reason,
                 next_move,
                 holdout_of(customer_id, context),
+                revenue_before,
             )
         )
     return migrations
+
+
+def _revenue_before_minor(moves: Moves) -> np.ndarray:
+    is_first = moves.after["first_at_ms"] == moves.effective_at_ms  # then there is no state before
+    return np.where(is_first, 0, moves.before["revenue_minor"])
 
 
 def _explain(

@@ -14,9 +14,10 @@ from stream_app.core.clock import DAY_MS
 from stream_app.core.events import pack_events
 from stream_app.core.partition import Partition
 from stream_app.core.processor import process_events
+from stream_app.core.rfm import NAMES, SCORES, scores
 from stream_app.replay.listing import listing_document
 from stream_app.replay.overlaps import PAIRS_MAX, overlaps_document
-from stream_app.replay.rfm import NAMES, SCORES, rfm_document, scores
+from stream_app.replay.rfm import rfm_document
 from stream_app.replay.spreads import codes_of
 from stream_app.settings.sections import Settings
 from tests.support.events import engagement, purchase

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream_app.report.staying import CURVE_POINTS, Stay, describe_stays, product_limit, stays_of
+from stream_app.web.staying import CURVE_POINTS, Stay, describe_stays, product_limit, stays_of
 
 DAY = 86_400
 

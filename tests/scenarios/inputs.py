@@ -22,6 +22,7 @@ Document = dict[str, Any]
 ENGAGEMENTS: Final = "engagements"
 PURCHASES: Final = "purchases"
 PROFILES: Final = "profiles"
+CONSENTS: Final = "consents"
 IDENTITIES: Final = "identities"
 NOW_MS: Final = 2**42
 """When everything is read: later than all inputs."""
@@ -43,7 +44,7 @@ class Input(NamedTuple):
     @property
     def record(self) -> Document:
         """The whole record."""
-        time = "observed_at" if self.topic in (PROFILES, IDENTITIES) else "occurred_at"
+        time = "observed_at" if self.topic in (PROFILES, CONSENTS, IDENTITIES) else "occurred_at"
         ids = {"event_id": self.event_id, "customer_id": self.customer_id, time: format_instant(self.at_ms)}
         return ids | self.fields
 
@@ -69,6 +70,12 @@ def profile(customer_id: str, at_ms: int, event_id: str, traits: Document) -> In
 def merge(ended: str, into: str, at_ms: int, event_id: str) -> Input:
     """Return what says that a customer is another one."""
     return Input(into, at_ms, at_ms, event_id, IDENTITIES, {"type": "merge", "alias": ended})
+
+
+def consent(customer_id: str, at_ms: int, event_id: str, purpose: str, is_granted: bool, place: str = "") -> Input:
+    """Return what says that a customer agrees to a purpose, or does not any more."""
+    said = {"purpose": purpose, "decision": "granted" if is_granted else "withdrawn"}
+    return Input(customer_id, at_ms, at_ms, event_id, CONSENTS, said | ({"jurisdiction": place} if place else {}))
 
 
 ANY_ID: Final = Settings.model_validate({"records": {"placeholder_ids": []}})

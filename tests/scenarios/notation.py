@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from stream_app.contracts.fields import parse_instant
-from tests.scenarios.inputs import Document, Input, engagement, merge, profile
+from tests.scenarios.inputs import Document, Input, consent, engagement, merge, profile
 
 DATA: Final = Path(__file__).parent / "data"
 ALWAYS: Final = -(2**62)
@@ -117,7 +117,7 @@ def parse_scenario(document: Mapping[str, Any]) -> Scenario:
     NotSupported
         If it asks for what does not exist.
     """
-    inputs = [_input(entry, number) for number, entry in enumerate(document["inputs"])]
+    inputs = [each for number, entry in enumerate(document["inputs"]) for each in _inputs(entry, number)]
     names = {name: _slug(name) for name in document["definitions"]}
     adoptions = [
         Adoption(from_ms, {"kind": "audience", "name": names[name], "when": _renamed(condition(definition), names)})
@@ -336,6 +336,47 @@ def _references(ours: Any) -> set[str]:
 def _slug(name: str) -> str:
     slug = re.sub(r"[^a-z0-9_-]+", "_", name.lower())
     return slug if slug[:1].isalpha() else f"s_{slug}"
+
+
+def _inputs(entry: Mapping[str, Any], number: int) -> list[Input]:
+    kind = entry["kind"] if "kind" in entry else entry.get("type")
+    if kind in _CONSENTS:
+        return _consents(entry, str(kind), number)
+    return [_input({**entry, "kind": kind}, number)]
+
+
+def _consents(entry: Mapping[str, Any], kind: str, number: int) -> list[Input]:
+    """Return what a line says of one purpose, or of several; of the segmentation where it names none."""
+    said = next((entry[key] for key in _DECISIONS if key in entry), kind)
+    purpose = str(entry.get("purpose", "segmentation"))
+    purposes = said if isinstance(said, Mapping) else {purpose: said}
+    words = {name: _IS_GRANTED.get(str(word).lower()) for name, word in purposes.items()}
+    if None in words.values():
+        raise NotSupported(f"a {kind} that says neither granted nor withdrawn")
+    at_ms = instant(entry.get("at") or entry["observed_at"])
+    arrives_ms = max(instant(entry["arrives"]), at_ms) if entry.get("arrives") else at_ms
+    user = str(next(entry[key] for key in ("user", "customer", "customer_id") if key in entry))
+    return [
+        consent(
+            user,
+            at_ms,
+            f"id {entry['id']}" if entry.get("id") is not None else f"input {number}",
+            name,
+            bool(is_granted),
+            entry.get("jurisdiction") or "",
+        )._replace(arrives_ms=arrives_ms)
+        for name, is_granted in words.items()
+    ]
+
+
+_GRANTED: Final = ("granted", "grant", "given", "true", "yes", "allow", "allowed", "opt_in", "opt-in")
+_WITHDRAWN: Final = (
+    *("withdrawn", "withdraw", "withdrawal", "revoked", "revoke", "denied", "deny", "refused", "false", "no"),
+    *("opt_out", "opt-out"),
+)
+_IS_GRANTED: Final = dict.fromkeys(_GRANTED, True) | dict.fromkeys(_WITHDRAWN, False)
+_CONSENTS: Final = ("consent", "grant", "withdraw", "withdrawal", "revoke", "opt_in", "opt_out")
+_DECISIONS: Final = ("decision", "granted", "given", "status", "state", "set", "value", "allowed", "to")
 
 
 def _input(entry: Mapping[str, Any], number: int) -> Input:

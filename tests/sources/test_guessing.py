@@ -49,7 +49,7 @@ def test_lines_of_an_order_are_put_together() -> None:
     assert record["group_by"] == "order_id"
     assert record["fields"]["total"] == {"product": ["qty", "unit price"], "aggregate": "sum"}
     assert record["fields"]["items"] == {"column": "qty", "aggregate": "sum"}
-    assert any("stands in several rows" in remark for remark in guessed.remarks)
+    assert any("occurs in several rows" in remark for remark in guessed.remarks)
 
 
 def test_negative_amounts_are_returns() -> None:

@@ -110,7 +110,7 @@ def test_records_in_no_order_are_no_result() -> None:
             "'{}', '' "
             "FROM (VALUES (2::BIGINT), (1::BIGINT)) AS t(at_ms)",
         )
-        with pytest.raises(RuntimeError, match="no order of time"):
+        with pytest.raises(RuntimeError, match="not in order of time"):
             list(arranging.arranged(rows, by_text=True))
 
 

@@ -166,6 +166,7 @@ def membership_of(move: MigrationRecord) -> dict[str, Any] | None:
         "model_version": move.model_version,
         "as_of": move.decided_at,
         "next_move": msgspec.to_builtins(move.next_move),
+        **({} if move.consents is None else {"consents": move.consents}),
     }
 
 

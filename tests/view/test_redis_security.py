@@ -14,11 +14,12 @@ from stream_app.adapters.metrics import API, Metrics
 from stream_app.adapters.redis_client import RedisConnection, RedisError
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.redis_store import RedisStore
+from stream_app.api.sampling import ViewSampler
 from stream_app.api.store import MemberQuery
 from stream_app.errors import ConfigurationError
 from stream_app.view.records import MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
 from stream_app.view.target import ViewTarget
-from tests.support.output_records import drawn_model, migration
+from tests.support.output_records import FIRST_DAY_MS, drawn_model, migration
 from tests.support.processes import free_port
 from tests.support.programs import find_program
 from tests.support.servers import RedisServer
@@ -58,13 +59,27 @@ async def write_and_read(view: RedisConnection, api: RedisConnection) -> None:
         assert await store.segments("value") is not None
         assert await store.members("value", "s1", MemberQuery(10, (0, ""))) is not None
         assert await store.history("a") is not None
-        assert await store.daily("value", ["2026-01-01"]) is not None
+        assert await store.daily("value", ["2026-01-01"], has_money=True) is not None
+        assert await store.flows_by_day("value", ["2026-01-01"]) is not None
+        assert await store.model("value", 1) is None
         assert await store.flows("value", ["2026-01-01"]) is not None
         assert await store.models("value") is not None
+        await store.sign_outs.add("number", 2**31)
+        assert await store.sign_outs.has("number")
+        for action in ("Call them.", None):
+            await store.actions.edit("value", "s1", action, "marta", "2026-01-01T00:00:00.000Z")
         async for entry in store.feed.follow("0-0", 1):
             if entry is not None:
                 break
     await store.close()
+    sampler = ViewSampler(api, KEYS)
+    assert await sampler.draw("value", {"s1": 1}, 10) == ["a"]
+    assert await sampler.places(["a"], ["value"]) == [["s1"]]
+    assert [len(each) for each in await sampler.histories(["a"])] == [1]
+    assert await sampler.since("value", ["s1"], (0.5,)) == {"s1": [FIRST_DAY_MS]}
+    assert await sampler.buyers() == []
+    assert await sampler.refused(["2026-01-01"], ["no_customer"]) == ({}, {})
+    await sampler.close()
 
 
 def test_users_of_the_guide_may_do_their_work_and_no_more(tmp_path: Path) -> None:

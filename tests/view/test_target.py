@@ -14,7 +14,8 @@ import pytest
 import redis.asyncio as redis
 
 from stream_app.adapters.redis_client import RedisConnection
-from stream_app.adapters.view_schema import FollowerCondition, MembershipValue, PastMove
+from stream_app.adapters.view_moves import PastMove
+from stream_app.adapters.view_schema import FollowerCondition, MembershipValue
 from stream_app.contracts.fields import parse_instant
 from stream_app.contracts.readers import (
     FiguresRecord,
@@ -56,11 +57,11 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 Test = Callable[[ViewTarget, redis.Redis, str], Awaitable[None]]
 
 
-def run(port: int, test: Test) -> None:
+def run(port: int, test: Test, fields: Sequence[str] = FIELDS) -> None:
     async def prepared() -> None:
         async with reader(port) as client, view(port) as target:
             await client.flushall()
-            attached = await target.attach(FIELDS)
+            attached = await target.attach(fields)
             assert await target.swap(attached.generation)
             await test(target, client, attached.generation)
 
@@ -422,3 +423,33 @@ def test_generation_of_an_earlier_form_is_built_anew(port: int) -> None:
         assert (await target.attach(FIELDS)).generation == attached.generation
 
     run(port, test)
+
+
+def test_customer_who_is_erased_leaves_no_trace_but_for_a_moment_in_the_feed(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, stays = migration("c-gone", 1, None, 1), migration("c-stays", 1, None, 1)
+    marker = [Record(2, b"c-gone", None)]
+    tombstone = [Record(2, key_of(gone).encode(), None)]
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        documents = [membership_of(gone), membership_of(stays)]
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 0, records(documents))])
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, records([gone, stays]))])
+        assert await _keys_with(client, b"c-gone")
+        await target.apply(generation, [batch_of(MEMBERSHIPS, 0, 2, tombstone)])
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 2, marker)])
+        assert await target.forget() == 0, "who follows the feed is to learn of it first"
+        monkeypatch.setattr("stream_app.view.target.FEED_GRACE_MS", -1)
+        assert await target.forget() == 1
+        assert await _keys_with(client, b"c-gone") == []
+        assert await _keys_with(client, b"c-stays"), "the others stay"
+
+    run(port, test)
+
+
+async def _keys_with(client: redis.Redis, text: bytes) -> list[bytes]:
+    """Return the keys whose names or contents have a text."""
+    names = [name async for name in client.scan_iter()]
+    found = [name for name in names if name != KEYS.feed.encode() and (text in name or text in await client.dump(name))]
+    return found + [entry for entry, fields in await client.xrange(KEYS.feed) if text in fields[b"m"]]

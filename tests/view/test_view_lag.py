@@ -45,10 +45,10 @@ def test_lag_grows_while_redis_is_away_and_is_none_once_the_view_is_complete(
     async def run() -> None:
         async with OutputTopics(kafka, topic_prefix) as topics:
             names = topics.names
-            followed = {(names.models, 0)}
+            followed = {(names.models, 0), (names.samples, 0)}
             followed |= {
                 (topic, p)
-                for topic in (names.memberships, names.figures, names.migrations, names.upcoming)
+                for topic in (names.memberships, names.figures, names.migrations, names.upcoming, names.dead_letters)
                 for p in range(PARTITIONS)
             }
 

@@ -10,7 +10,8 @@ import httpx
 import msgspec
 import pytest
 
-from stream_app.adapters.view_schema import MembershipValue, Reason
+from stream_app.adapters.view_moves import Reason
+from stream_app.adapters.view_schema import MembershipValue
 from stream_app.contracts.readers import read_migration
 from tests.api.serving import ALL, KEYS, bearer, fill_view, redis_store, serving
 from tests.support.output_records import migration
@@ -37,6 +38,10 @@ EARLIER_REASON = [
         (MembershipValue(5, "s2", 1_000, 33, 2_000), "5 s2 1000 33 2000"),
         (MembershipValue(5, "s2", 1_000, 33, 2_000, 3_000, "s5"), "5 s2 1000 33 2000 3000 s5"),
         (MembershipValue(5, "s2", 1_000, 33, 2_000, 3_000), "5 s2 1000 33 2000 3000 -"),
+        (
+            MembershipValue(5, "s2", 1_000, 33, 2_000, 3_000, None, {"email": True, "advertising": False}),
+            "5 s2 1000 33 2000/+email,-advertising 3000 -",
+        ),
     ],
 )
 def test_membership_is_kept_as_a_short_text(value: MembershipValue, text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.report.conftest import browser, shipped
 from tests.support.replays import Outputs
 from tests.support.servers import RedisServer
-from tests.web.consoles import Consoles, wait_until_ready
+from tests.web.consoles import Consoles, wait_until_counted, wait_until_ready
 from tests.web.view_of_replay import ViewOfReplay
 
 __all__ = ["browser", "shipped"]
@@ -42,4 +42,5 @@ def console(consoles: Consoles) -> Iterator[str]:
     """A console that everybody may look at."""
     with consoles.serving(is_open=True) as address:
         wait_until_ready(address)
+        wait_until_counted(address)
         yield address

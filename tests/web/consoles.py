@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -9,7 +10,10 @@ from stream_app.adapters.metrics import API, Metrics
 from stream_app.api.access import SCOPES, BearerTokens, Client, hash_token
 from stream_app.api.console import Console
 from stream_app.api.live_document import LiveDocument
+from stream_app.api.live_parts import LiveParts
 from stream_app.api.redis_store import RedisStore
+from stream_app.api.refusals import Refusals
+from stream_app.api.sampling import ViewSampler
 from stream_app.api.store import SegmentStore
 from tests.api.serving import serving
 from tests.support.processes import wait_for
@@ -45,9 +49,20 @@ class Consoles:
     def _store(self) -> SegmentStore:
         return RedisStore(self.view.connection(), KEYS, Metrics(API), lambda: self.view.end_ms)
 
-    @staticmethod
-    def _console(store: SegmentStore, tokens: BearerTokens | None) -> Console:
-        return Console(store, LiveDocument(store, "UTC"), tokens, KEY, version="9.8.7")
+    def _console(self, store: SegmentStore, tokens: BearerTokens | None) -> Console:
+        sampler = ViewSampler(self.view.connection(), KEYS)
+        document = LiveDocument(store, "UTC", LiveParts(store, sampler))
+        return Console(store, document, tokens, KEY, version="9.8.7", refusals=Refusals(sampler, "UTC"))
+
+
+def wait_until_counted(address: str) -> None:
+    """Wait for what is counted beside: of a console that everybody may look at."""
+
+    def is_counted() -> bool:
+        status, document = fetch(f"{address}/console/document")
+        return status == 200 and json.loads(document)["rfm"] is not None
+
+    wait_for(is_counted, PATIENCE_SECONDS, "what is counted of customers")
 
 
 def wait_until_ready(address: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.servers import RedisServer
-from tests.web.consoles import Consoles, wait_until_ready
+from tests.web.consoles import Consoles, wait_until_counted, wait_until_ready
 from tests.web.driving import Driver, Visit
 from tests.web.view_of_replay import ViewOfReplay
 
@@ -64,6 +64,7 @@ def console(folder: Path, place: Path) -> Iterator[tuple[str, str]]:
         view.fill()
         with Consoles(view).serving(is_open=True) as address:
             wait_until_ready(address)
+            wait_until_counted(address)
             yield address, view.some_movers()[0]
 
 

@@ -16,19 +16,23 @@ from tests.support.processes import free_port, wait_for
 from tests.support.replays import Outputs
 from tests.web.consoles import OF_SEGMENTS, PATIENCE_SECONDS, TOKEN, Consoles, wait_until_ready
 from tests.web.driving import Driver, Found, Visit, text_of
-from tests.web.view_of_replay import ViewOfReplay, members_of
+from tests.web.view_of_replay import WORKER, ViewOfReplay, members_of
 
 PAGES = (
     "overview",
     "movements",
     "movements?change=lapsed&days=90",
     "segment",
+    "rfm",
+    "rfm?group=at_risk",
     "customer",
     "models",
     "quality",
     "health",
 )
 SIGNED_IN = "nav.pages"
+CURRENT = "html[data-current]"
+"""What is shown first may have been made some seconds ago."""
 DRAWN = "[data-own] table, [data-own] .tile"
 
 pytestmark = pytest.mark.browser
@@ -86,15 +90,57 @@ def test_figures_are_those_of_the_view(browser: Driver, console: str, shipped: O
 
 
 def test_what_is_not_known_is_left_out_and_not_nought(browser: Driver, console: str) -> None:
-    pages = ("overview", "quality", "models", "segment")
-    overview, quality, models, segment = browser.visit(*(Visit(f"{console}/#/{page}") for page in pages))
-    assert "who had spent" not in overview.text
+    pages = ("overview", "models", "segment")
+    overview, models, segment = browser.visit(*(Visit(f"{console}/#/{page}") for page in pages))
     assert "as far as it is known: since" in tile(overview, "Revenue")
-    assert "What was read, refused and why is not in the view" in quality.text
     assert "It moved nobody" not in models.text
     assert "what each moved is not told apart here" in models.text
     assert "Brought" not in segment.text
     assert "How far they spread is in the report of a replay alone." in segment.text
+
+
+def test_money_of_moves_is_that_of_the_report(browser: Driver, console: str, shipped: Outputs) -> None:
+    live, report = browser.visit(
+        Visit(f"{console}/#/movements?days=all"),
+        Visit(f"{(shipped.folder / 'report.html').resolve().as_uri()}#/movements?days=all"),
+    )
+    told = sorted(live.rows("From where to where"))
+    assert told == sorted(report.rows("From where to where"))
+    assert any(row[3] not in ("–", "0 EUR") for row in told)
+    (customer,) = browser.visit(Visit(f"{console}/#/overview?days=365"))
+    assert "who had spent" in customer.text
+
+
+def test_what_is_counted_of_all_customers_is_that_of_the_report(
+    browser: Driver, console: str, shipped: Outputs, segment: str
+) -> None:
+    report = (shipped.folder / "report.html").resolve().as_uri()
+    addresses = ("rfm", f"segment?segment={segment}&with=lifecycle")
+    live_grid, live_segment, grid, of_segment = browser.visit(
+        *(Visit(f"{base}#/{address}") for base in (f"{console}/", report) for address in addresses)
+    )
+    groups = "What the cells are usually called"
+    for title, columns in (("How lately, how often, how much", 7), (groups, 4)):
+        live, told = (
+            [[", ".join(sorted(cell.split(", "))) for cell in row[:columns]] for row in found.rows(title)]
+            for found in (live_grid, grid)
+        )
+        assert live == told, "but for the order of equals"
+    assert sorted(live_segment.rows("Who else they are")) == sorted(of_segment.rows("Who else they are"))
+    assert text_of(live_segment.section("How long they stay")).startswith("How long they stay Who is still there")
+
+
+def test_refused_records_are_counted_and_shown(browser: Driver, console: str, closed: str) -> None:
+    wait = [{"wait": DRAWN}]
+    everything, less = browser.visit(
+        Visit(f"{console}/#/quality", actions=wait),
+        Visit(f"{closed}/#/quality", actions=[*signing_in(OF_SEGMENTS), *wait]),
+    )
+    for found in (everything, less):
+        assert "8 records were refused in the last 7 days" in found.text
+        assert "no customer: 6 records" in found.text
+    assert "offset 7" in everything.text
+    assert "offset" not in less.text, "examples may be personal"
 
 
 # --- signing in and out -----------------------------------------------------------------------------------------
@@ -148,6 +194,44 @@ def test_a_page_shows_what_the_token_is_good_for(browser: Driver, closed: str) -
     assert found.errors == []
 
 
+def test_what_to_do_with_a_segment_is_said_by_those_who_may(browser: Driver, closed: str, segment: str) -> None:
+    page, text = f"{closed}/#/segment?segment={segment}", ".action"
+    keep, field = ".action-editor button[type=submit]", ".action-editor input"
+    (found,) = browser.visit(
+        Visit(
+            page,
+            actions=[
+                *signing_in(),
+                {"visit": page},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"click": ".action-editor button"},
+                {"look": None},
+                {"fill": [field, "Call them <b>before</b> Friday."]},
+                {"click": keep},
+                {"gone": field},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"visit": f"{closed}/#/overview"},
+                {"gone": ".action-editor"},
+                {"visit": page},
+                {"click": ".action-editor button"},
+                {"click": ".action-editor button:text('Back to the definition')"},
+                {"gone": field},
+                {"evaluate": f"document.querySelector('{text}').textContent"},
+                {"look": None},
+            ],
+        )
+    )
+    before, said, after = found.raw["values"]
+    assert said.startswith("What to do: Call them <b>before</b> Friday.By marta, ")
+    assert said.endswith(f"the definition says: {before.removeprefix('What to do: ')}")
+    assert after == before
+    assert found.raw["violations"] == []
+    assert found.errors == []
+    (reader,) = browser.visit(Visit(page, actions=[*signing_in(OF_SEGMENTS), {"visit": page}, {"wait": text}]))
+    assert before in reader.text
+    assert "action-editor" not in reader.html
+
+
 # --- live -------------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +251,7 @@ def test_a_migration_is_in_figures_and_feed_without_a_reload(
         wait_for(listening.exists, PATIENCE_SECONDS, "a page that listens")
         migration = view.move(customer)
         (found,) = visiting.result()
-    (again,) = browser.visit(Visit(f"{console}/#/overview"))
+    (again,) = browser.visit(Visit(f"{console}/#/overview", actions=[{"wait": CURRENT}]))
     after = sizes_in(found)
     change = Counter({migration.to_segment.name: 1, migration.from_segment.name: -1})
     assert {name: after[name] - size for name, size in sizes_in(before).items() if after[name] != size} == change
@@ -224,6 +308,7 @@ def test_any_customer_can_be_looked_up(browser: Driver, console: str, view: View
     assert len(present) == len(memberships)
     assert present["Value"][1] == last["to_segment"]["name"]
     assert last["explanation"]["sentence"].startswith(present["Value"][3].removesuffix("."))
+    assert re.match(r"[\d,.]+ EUR before the last move, on ", tile(found, "Had spent"))
     assert "There is no customer “nobody/at all”." in unknown.text
     assert [error for error in unknown.errors if "404" not in error] == []
 
@@ -273,4 +358,6 @@ def test_health_says_how_far_the_view_is(browser: Driver, console: str, view: Vi
     waiting = {row[0]: row[3] for row in found.rows("How far the view has read")}
     assert waiting["migrations"] == "3"
     assert tile(found, "View").startswith("up to date")
-    assert {row[0]: row[1] for row in found.rows("Processes")}["View"] == "1.2.3"
+    versions = {row[0]: row[1:] for row in found.rows("Processes")}
+    assert versions["View"][0] == "1.2.3"
+    assert versions["Workers of 1 partition"][:2] == [WORKER.version, str(WORKER.library)]

@@ -1,7 +1,8 @@
-"""The pages' modules by themselves: what a linter finds in them, and what node's own test runner says of `units`."""
+"""The pages' modules by themselves: what a linter and a type checker find, and what the tests of `units` say."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scripts") / "place"
     shutil.copytree(HERE / "scripts", folder, ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ASSETS, folder / "assets")
+    shutil.copy(ASSETS.with_name("reference") / "reference.js", folder / "assets")  # served beside what it imports
     for name in ("browser", "units"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("node_modules", "*.json"))
     return folder
@@ -39,13 +41,19 @@ def test_every_unit_does_what_it_says(folder: Path) -> None:
     assert ran.returncode == 0, ran.stdout
 
 
-def test_a_linter_finds_nothing_in_the_modules(folder: Path) -> None:
+def test_a_linter_and_a_type_checker_find_what_is_wrong_and_nothing_else(folder: Path) -> None:
     installed = done(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     assert installed.returncode == 0, installed.stderr
-    eslint = ("node_modules/eslint/bin/eslint.js", "--max-warnings", "0", "assets", "browser", "units")
-    found = done(folder, "node", *eslint)
-    assert found.returncode == 0, found.stdout + found.stderr
-    (folder / "assets" / "wrong.js").write_text("const unused = nothing;\n")
-    found = done(folder, "node", *eslint)
-    assert "no-unused-vars" in found.stdout
-    assert "no-undef" in found.stdout
+    wrong = 'import { count } from "./format.js";\nconst unused = nothing;\ncount(1).naught();\n'
+    (folder / "assets" / "wrong.js").write_text(wrong)
+    linted = done(folder, "node", "node_modules/eslint/bin/eslint.js", "--format", "json", "assets", "browser", "units")
+    findings = {
+        (Path(file["filePath"]).name, each["ruleId"]) for file in json.loads(linted.stdout) for each in file["messages"]
+    }
+    assert findings == {("wrong.js", "no-unused-vars"), ("wrong.js", "no-undef")}, linted.stdout
+    checked = done(folder, "node", "node_modules/typescript/bin/tsc", "--project", ".")
+    assert [line.partition(": ")[2] for line in checked.stdout.splitlines() if line.startswith("assets/wrong.js")] == [
+        "error TS2304: Cannot find name 'nothing'.",
+        "error TS2339: Property 'naught' does not exist on type 'string'.",
+    ]
+    assert checked.stdout.count("\n") == 2, checked.stdout

@@ -11,21 +11,46 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from xxhash import xxh3_64_intdigest
 
 from stream_app.adapters.redis_client import RedisConnection
 from stream_app.adapters.view_schema import FollowerCondition, ViewKeys
+from stream_app.adapters.wall_clock import now_ms
 from stream_app.contracts.fields import parse_instant
-from stream_app.contracts.readers import FiguresRecord, MigrationRecord, SegmentSums, read_membership, read_migration
+from stream_app.contracts.readers import (
+    FiguresRecord,
+    MigrationRecord,
+    SegmentSums,
+    Software,
+    read_membership,
+    read_migration,
+)
 from stream_app.core.clock import DAY_MS, format_instant
-from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, batch_of
+from stream_app.view.records import FIGURES, MEMBERSHIPS, MIGRATIONS, MODELS, REFUSED, SAMPLES, UPCOMING, batch_of
 from stream_app.view.target import ViewTarget
 from tests.reference.migration import migration_id
 from tests.support.output_records import Record
 
 KEYS: Final = ViewKeys("console:")
-FIELDS: Final = ["memberships/0", "migrations/0", "models/0", "figures/0", "upcoming/0"]
+WORKER: Final = Software("2.3.4", 1)
+FIELDS: Final = [f"{kind}/0" for kind in (MEMBERSHIPS, MIGRATIONS, MODELS, FIGURES, UPCOMING, REFUSED, SAMPLES)]
 FOLLOWER: Final = FollowerCondition("1.2.3", "current", 0.25, {"memberships": 0, "migrations": 3})
 BATCH: Final = 500
+LETTERS: Final = [
+    {
+        "reason": reason,
+        "field": field_name,
+        "message": f"{field_name} is {value}",
+        "position": {"topic": "purchases", "partition": 0, "offset": offset},
+        "payload": "{}",
+    }
+    for offset, (reason, field_name, value) in enumerate(
+        [("missing_field", "total", "missing"), ("invalid_time", "occurred_at", '"yesterday"')]
+        + 6 * [("no_customer", "customer_id", "null")]
+    )
+]
+"""What workers have refused today."""
 TOLD_DAYS: Final = 12
 """Figures are told on so many days up to the end; each but the first has brought something."""
 
@@ -106,6 +131,8 @@ class ViewOfReplay:
             while part := list(islice(lines, BATCH)):
                 await self._write(target, attached.generation, kind, part)
         await self._write(target, attached.generation, FIGURES, [msgspec.json.encode(each) for each in self._figures()])
+        await self._write(target, attached.generation, REFUSED, list(map(msgspec.json.encode, LETTERS)))
+        await self._write(target, attached.generation, SAMPLES, [msgspec.json.encode(self.sample())])
         assert await target.swap(attached.generation)
         await target.beat(attached.generation, FOLLOWER)
         await target.close()
@@ -130,9 +157,36 @@ class ViewOfReplay:
 
     async def _write(self, target: ViewTarget, generation: str, kind: str, values: Sequence[bytes]) -> None:
         first = self._offsets[kind]
-        records = [Record(first + number, b"key", value) for number, value in enumerate(values)]
+        at_ms = now_ms()
+        records = [Record(first + number, b"key", value, at_ms) for number, value in enumerate(values)]
         await target.apply(generation, [batch_of(kind, 0, first, records)])
         self._offsets[kind] += len(values)
+
+    def sample(self) -> dict[str, Any]:
+        """Return all customers as a partition would have drawn them at the end."""
+        history = json.loads((self.folder / "history.json").read_text(encoding="utf-8"))
+        found, events = history["customers"], history["events"]
+        ordered_ms: dict[int, int] = {}
+        for customer, at_ms, kind in zip(events["customer"], events["at_ms"], events["kind"], strict=True):
+            if kind == 0:
+                ordered_ms[customer] = max(at_ms, ordered_ms.get(customer, 0))
+        last_ms = [
+            ordered_ms.get(xxh3_64_intdigest(each.encode()), (last_s or 0) * 1_000)  # of others, when they were active
+            for each, last_s in zip(found["id"], found["last_at_s"], strict=True)
+        ]
+        columns = {
+            "purchases": np.array(found["orders"], "<i4"),
+            "revenue_minor": np.array(found["revenue_minor"], "<i8"),
+            "purchased_at_ms": np.array(last_ms, "<i8"),
+        }
+        return {
+            "tick": 7,
+            "as_of": self.summary["as_of"],
+            "partition": 0,
+            "population_size": len(found["id"]),
+            "customer_ids": found["id"],
+            "activity": {name: column.tobytes() for name, column in columns.items()},
+        }
 
     def _figures(self) -> Iterator[FiguresRecord]:
         for part in (self.summary, *self.summary["other_segmentations"]):
@@ -149,7 +203,7 @@ class ViewOfReplay:
                     for each in part["segments"]
                 ]
                 as_of = format_instant(self.end_ms - back * DAY_MS)
-                yield FiguresRecord(part["segmentation"], 0, as_of, self.summary["currency"], tuple(sums))
+                yield FiguresRecord(part["segmentation"], 0, as_of, self.summary["currency"], tuple(sums), WORKER)
 
     def _since(self, segment: dict[str, Any], figure: str) -> int:
         """Return the sum of the instants, in seconds, that a mean of days is of."""

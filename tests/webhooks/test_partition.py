@@ -69,3 +69,28 @@ def test_defect_is_reported_and_settles_nothing() -> None:
 
     assert asyncio.run(play()) == 1
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
+
+
+def test_what_waits_for_an_erased_customer_is_dropped_but_for_what_is_kept() -> None:
+    done: list[str] = []
+    held = asyncio.Event()
+
+    async def work(item: str) -> None:
+        if item == "a1":
+            await held.wait()
+        done.append(item)
+
+    async def play() -> tuple[int, int, int]:
+        deliveries = PartitionDeliveries(Progress(0), work, failed=lambda _: None)
+        for offset, item in enumerate(["a1", "a2", "a-last", "b1"]):
+            offer(deliveries, item[:1].encode(), offset, item)
+        await asyncio.sleep(0)
+        dropped = await deliveries.drop(b"a", lambda item: item == "a-last")
+        none = await deliveries.drop(b"c", lambda _: False)
+        while deliveries.progress.open_count:
+            await asyncio.sleep(0)
+        again = await deliveries.drop(b"a", lambda _: False)
+        return dropped, none + again, deliveries.progress.position
+
+    assert asyncio.run(play()) == (2, 0, 4)
+    assert sorted(done) == ["a-last", "b1"]

@@ -162,6 +162,16 @@ def test_customers_held_out_are_left_alone_unless_asked_for(holdout: str, is_sel
     assert not selects({}, held_out)
 
 
+@pytest.mark.parametrize(
+    ("consents", "is_selected"),
+    [(None, True), ({"email": True}, True), ({"email": False}, False), ({"advertising": False}, True)],
+)
+def test_purpose_selects_customers_who_agree_to_it(consents: dict[str, bool] | None, is_selected: bool) -> None:
+    record = migration() if consents is None else migration(consents=consents)
+    assert selects({"purpose": "email"}, record) is is_selected
+    assert selects({}, record)
+
+
 def test_first_entry_comes_from_no_segment_and_has_no_margin_to_fall_short_of() -> None:
     explanation = migration()["explanation"] | {"margin": None}
     entry = migration(from_segment=None, change="entered", explanation=explanation)

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 from stream_app.adapters.delivery import OutgoingRecord
+from stream_app.adapters.metrics import package_version
 from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.contracts.readers import read_figures
 from stream_app.core.events import Event
 from stream_app.core.members import MemberSums
 from stream_app.core.partition import Partition
 from stream_app.core.processor import sweep
+from stream_app.native.library import ABI
 from stream_app.segmentations.ended import EndedSegmentation
 from stream_app.segmentations.learned.segmentation import LearnedSegmentation
 from stream_app.worker.figures import PartitionFigures
@@ -88,12 +90,13 @@ def test_partition_that_nothing_has_come_to_tells_nothing() -> None:
     assert Stage().told(INTERVAL_MS) == []
 
 
-def test_whoever_opens_a_partition_tells_once() -> None:
+def test_whoever_opens_a_partition_tells_once_and_says_what_it_runs() -> None:
     stage = Stage()
     stage.fold(purchase(0, customer_id="a"))
     again = PartitionFigures(stage.partition, 3, INTERVAL_MS, lambda: stage.now_ms)
     stage.now_ms += INTERVAL_MS
-    assert len(list(again.due())) == 1
+    (record,) = again.due()
+    assert json.loads(record.value or b"")["written_by"] == {"version": package_version(), "library": ABI}
 
 
 def test_segmentation_that_has_ended_is_taken_back_once_everybody_has_left() -> None:

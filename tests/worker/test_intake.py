@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from unicodedata import normalize
 
@@ -14,15 +15,16 @@ from stream_app.adapters.record_blocks import RecordBlock
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.table import INPUT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
+from stream_app.core.clock import format_instant
 from stream_app.core.events import Event
 from stream_app.core.records import Content, Rejection, Skipped
 from stream_app.worker import intake as intake_module
 from stream_app.worker.intake import InputChunk, Intake, Misplaced
 from tests.support.batches import contents_of
-from tests.support.events import START_MS, engagement, profile, purchase
+from tests.support.events import START_MS, engagement, instant, profile, purchase
 from tests.worker.memory import TOPICS, Record, payload
 
-PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, CONSENTS, *_ = TOPICS.inputs
 DECODERS = {
     TOPICS.input_topic(contract): Decoder(INPUT_CONTRACTS[contract], DecodingPolicy()) for contract in INPUT_CONTRACTS
 }
@@ -54,6 +56,12 @@ def record_at(topic: str, offset: int, minute: int) -> Record:
     day = minute * MINUTE_DAYS
     if topic == PROFILES:
         return Record(offset, payload(profile(day, offset=offset)))
+    if topic == TOPICS.privacy_requests:
+        said = {"request_id": f"r{offset}", "type": "erase", "customer_id": "c1"}
+        return Record(offset, json.dumps(said | {"requested_at": format_instant(instant(day))}).encode())
+    if topic == CONSENTS:
+        said = {"customer_id": "c1", "purpose": "email", "decision": "granted"}
+        return Record(offset, json.dumps(said | {"observed_at": format_instant(instant(day))}).encode())
     make = purchase if topic == PURCHASES else engagement
     return Record(offset, payload(make(day, event_id=f"{topic} {offset}")))
 
@@ -156,19 +164,19 @@ def test_stream_that_is_drained_again_and_again_loses_nothing_and_keeps_each_top
 def test_topic_that_is_not_drained_is_waited_for() -> None:
     intake = intake_at()
     feed(intake, PURCHASES, [record_at(PURCHASES, 0, 5)])
-    assert taken(intake, {PURCHASES, PROFILES}) == []
+    assert taken(intake, EVERYTHING - {ENGAGEMENTS}) == []
     assert intake.held_records == 1
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 3)])
-    assert taken(intake, {PURCHASES, PROFILES}) == []  # more of that instant may come
+    assert taken(intake, EVERYTHING - {ENGAGEMENTS}) == []  # more of that instant may come
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 1, 7)])
-    assert places(taken(intake, {PURCHASES, PROFILES})) == [(ENGAGEMENTS, 0), (PURCHASES, 0)]
+    assert places(taken(intake, EVERYTHING - {ENGAGEMENTS})) == [(ENGAGEMENTS, 0), (PURCHASES, 0)]
 
 
 def test_records_of_one_instant_are_ordered_by_topic_though_more_of_them_are_still_to_be_fetched() -> None:
     intake = intake_at()
     feed(intake, ENGAGEMENTS, [record_at(ENGAGEMENTS, 0, 5)])
     feed(intake, PURCHASES, [record_at(PURCHASES, 0, 5)])
-    early = taken(intake, {ENGAGEMENTS, PROFILES})
+    early = taken(intake, EVERYTHING - {PURCHASES})
     feed(intake, PURCHASES, [record_at(PURCHASES, 1, 5)])
     assert places([*early, *taken(intake)]) == [(PURCHASES, 0), (PURCHASES, 1), (ENGAGEMENTS, 0)]
 

@@ -39,7 +39,8 @@ from tests.support.models import learned_model, model_of
 from tests.support.tables import row_of
 from tests.worker.memory import TOPICS, Clock, MemoryLog, Record, lane_settings, payload, until
 
-PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, PROFILES, *OTHERS = TOPICS.inputs
+NOTHING_ELSE = {(topic, 0): 0 for topic in OTHERS}
 CUSTOMERS = [f"c{index}" for index in range(8)]
 
 
@@ -143,7 +144,12 @@ def test_another_worker_restores_what_was_written() -> None:
         await second.open(0)
         assert second.owned.is_open
         assert second.customers() == CUSTOMERS
-        assert second.host.start_offsets() == {(PURCHASES, 0): len(CUSTOMERS), (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0}
+        assert second.host.start_offsets() == {
+            (PURCHASES, 0): len(CUSTOMERS),
+            (ENGAGEMENTS, 0): 0,
+            (PROFILES, 0): 0,
+            **NOTHING_ELSE,
+        }
         assert first.failures == second.failures == []
 
     run(test)
@@ -317,7 +323,12 @@ def test_first_start_begins_where_the_log_does() -> None:
         log.starts[PURCHASES] = 70
         worker = Worker(log)
         await worker.open(0)
-        assert worker.host.start_offsets() == {(PURCHASES, 0): 70, (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0}
+        assert worker.host.start_offsets() == {
+            (PURCHASES, 0): 70,
+            (ENGAGEMENTS, 0): 0,
+            (PROFILES, 0): 0,
+            **NOTHING_ELSE,
+        }
         assert worker.failures == []
 
     run(test)
@@ -452,18 +463,24 @@ def test_offsets_to_be_committed_reach_the_end_of_a_drained_topic_behind_markers
     async def test() -> None:
         worker = await worked(MemoryLog())
         owned = worker.owned
-        assert owned.committable({}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0}
-        drained = {(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3, (PROFILES, 0): 0}
+        assert owned.committable({}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 0, (PROFILES, 0): 0, **NOTHING_ELSE}
+        drained = {(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 3, (PROFILES, 0): 0, **NOTHING_ELSE}
         assert owned.committable(drained) == drained
         worker.feed(ENGAGEMENTS, 0, engagement(30))
         assert owned.committable({(PURCHASES, 0): 9, (ENGAGEMENTS, 0): 1}) == {
             (PURCHASES, 0): 8,
             (ENGAGEMENTS, 0): 0,
             (PROFILES, 0): 0,
+            **NOTHING_ELSE,
         }
         assert owned.has_backlog(0)
         await worker.work(*both())
-        assert owned.committable({(ENGAGEMENTS, 0): 1}) == {(PURCHASES, 0): 8, (ENGAGEMENTS, 0): 1, (PROFILES, 0): 0}
+        assert owned.committable({(ENGAGEMENTS, 0): 1}) == {
+            (PURCHASES, 0): 8,
+            (ENGAGEMENTS, 0): 1,
+            (PROFILES, 0): 0,
+            **NOTHING_ELSE,
+        }
         assert not owned.has_backlog(0)
 
     run(test)

@@ -58,7 +58,7 @@ from tests.worker.memory import (
     until,
 )
 
-PURCHASES, ENGAGEMENTS, PROFILES = TOPICS.inputs
+PURCHASES, ENGAGEMENTS, *_ = TOPICS.inputs
 
 
 @pytest.fixture(autouse=True)
@@ -704,7 +704,7 @@ def test_events_lead_to_the_migrations_of_a_replay(tmp_path: Path, timezone: str
         offsets = dict.fromkeys(TOPICS.inputs, 0)
         intake = Intake(0, offsets, decoders, 1)
         lines = {topic: gzip.decompress(path.read_bytes()).splitlines() for topic, path in files.items()}
-        lines[PROFILES] = []
+        lines |= {topic: [] for topic in TOPICS.inputs if topic not in lines}
         for topic, count in ((ENGAGEMENTS, 700), (PURCHASES, 100)) * 200:
             start = intake.fetched_to(topic)
             part = lines[topic][start : start + count]

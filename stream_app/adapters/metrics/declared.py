@@ -63,12 +63,15 @@ EVENTS: Final = counter(
     WORKER,
     "Input records by outcome: `accepted` (a valid event of this partition, duplicates included), `rejected` (written "
     "to the dead letters), `tombstone` (ignored), `forwarded` (sent on to the partition that its key belongs to, or "
-    "that of the id that its customer goes by).",
+    "that of the id that its customer goes by), `erased` (not folded, as its customer was erased or is suppressed).",
     ("topic", "outcome"),
-    20,
+    32,
 )
 DUPLICATE_EVENTS: Final = counter(
     "duplicate_events", WORKER, "Accepted events whose id the customer's row already held; they change nothing."
+)
+NOT_PROFILED_EVENTS: Final = counter(
+    "not_profiled_events", WORKER, "Accepted events that were not folded, as their customers have not agreed to it."
 )
 LATE_EVENTS: Final = counter(
     "late_events", WORKER, "Accepted events that occurred before the watermark of their partition."
@@ -118,6 +121,29 @@ IDENTITY_WAITING: Final = gauge(
 
 # --- worker: partitions ----------------------------------------------------------------------------------------------
 
+PRIVACY_OPEN: Final = gauge(
+    "privacy_requests_open",
+    WORKER,
+    "Privacy requests that are carried out and whose former rows brokers may not have compacted yet.",
+)
+PRIVACY_OVERDUE: Final = gauge(
+    "privacy_requests_overdue",
+    WORKER,
+    "Of these, those that should have been finished by their jurisdiction's deadline.",
+)
+PRIVACY_OLDEST: Final = gauge(
+    "privacy_oldest_open_timestamp_seconds",
+    WORKER,
+    "When the oldest of these was made; absent if there is none.",
+    (),
+    1,
+    min,
+)
+PRIVACY_MARKS: Final = gauge(
+    "privacy_marks",
+    WORKER,
+    "Customers whose events are refused by a salted hash: erased ones for a while, suppressed ones.",
+)
 WATERMARK: Final = gauge(
     "watermark_timestamp_seconds",
     WORKER,

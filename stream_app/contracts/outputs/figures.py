@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
 from stream_app.contracts.outputs.fields import (
     MAX_COUNT,
@@ -36,6 +36,15 @@ class SegmentSums(Output):
     """How many have none: only profiles are known of them."""
 
 
+class Software(Output):
+    """What a worker runs."""
+
+    version: str
+    """Of the software; `unknown` where it runs from a source tree that is not installed."""
+    library: Count
+    """Of the compiled library's interface."""
+
+
 class SegmentFigures(Output):
     """Who is in the segments of a segmentation, in one partition: segments without customers are left out."""
 
@@ -46,6 +55,16 @@ class SegmentFigures(Output):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
     """The base currency."""
     segments: list[SegmentSums]
+    written_by: Software | None = None
+    """What the worker of the partition runs, which writes again when it takes the partition over; left out by earlier
+    releases."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record: dict[str, Any] = serialize(self)
+        if self.written_by is None:
+            record.pop("written_by")
+        return record
 
 
 class SegmentMembers(Output):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, StringConstraints, model_serializer
 
@@ -149,6 +149,14 @@ class NextMove(Output):
     """Null if it leaves the segmentation."""
 
 
+def without_absent(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without the fields that are left out where they have no value."""
+    return {name: value for name, value in record.items() if value is not None or name not in _LEFT_OUT}
+
+
+_LEFT_OUT: Final = ("revenue_before", "consents", "merged_into")
+
+
 class SegmentMigration(Output):
     """One customer's move from one segment of a segmentation to another, or into one, or out of all of them.
 
@@ -181,15 +189,19 @@ class SegmentMigration(Output):
     next_move: NextMove | None
     """If nothing happens after `effective_at`; null if silence moves the customer no more."""
     holdout: Holdout
+    revenue_before: Number | None = None
+    """Net revenue of the customer before what moved it, in major units of the base currency; missing in records of
+    earlier releases."""
+    consents: dict[str, bool] | None = None
+    """Whether the customer agrees to each purpose, of those that somebody spoke of or that need consent; left out where
+    there are none. Purposes that are not named are agreed to."""
     merged_into: str | None = None
     """The id that the customer goes by from now on, which is why it leaves; left out otherwise."""
 
     @model_serializer(mode="wrap")
     def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         record: dict[str, Any] = serialize(self)
-        if self.merged_into is None:
-            record.pop("merged_into")
-        return record
+        return without_absent(record)
 
 
 class SegmentMembership(Output):
@@ -209,3 +221,9 @@ class SegmentMembership(Output):
     next_move: NextMove | None
     """As it stood at `since`, or, in the files of a replay, at `as_of`; null if silence moves the customer no more. An
     own act or a new model since then may change it, either way; the record is rewritten when the customer moves."""
+    consents: dict[str, bool] | None = None
+    """As in the migration that led here."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_absent(serialize(self))

@@ -11,6 +11,7 @@ from stream_app.contracts.outputs.figures import SegmentFigures
 from stream_app.contracts.outputs.handovers import IdentityHandover
 from stream_app.contracts.outputs.migrations import SegmentMembership, SegmentMigration
 from stream_app.contracts.outputs.models import SegmentModel
+from stream_app.contracts.outputs.receipts import PrivacyReceipt
 from stream_app.contracts.outputs.samples import PopulationRecord
 from stream_app.contracts.outputs.upcoming import UpcomingMove
 
@@ -22,6 +23,7 @@ OUTPUT_MODELS: Final[dict[str, type[BaseModel]]] = {
     "segment-models": SegmentModel,
     "population-samples": PopulationRecord,
     "dead-letters": DeadLetter,
+    "privacy-receipts": PrivacyReceipt,
     "identity-handovers": IdentityHandover,
 }
 """Contract by topic."""

@@ -64,6 +64,17 @@ export function plural(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
+// Numbers in ascending order, as people write them: "0–3, 7".
+export function rangesText(numbers) {
+  const found = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last && number === last[1] + 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
+}
+
 // Amounts in major units; large ones without decimals.
 export function moneyForm(currency, digits) {
   return (value, isExact = false) => {

@@ -11,7 +11,13 @@ const RECONNECT_MS = 2_000;
 export class Stream {
   // onMove(migration) for each, onState("live" | "waiting") when that changes.
   constructor(causes, { onMove, onState }) {
-    Object.assign(this, { causes, onMove, onState, events: [], state: "waiting", source: null });
+    this.causes = causes;
+    this.onMove = onMove;
+    this.onState = onState;
+    this.events = [];
+    this.state = "waiting";
+    /** @type {EventSource | null} */
+    this.source = null;
     this.open();
   }
 
@@ -73,27 +79,31 @@ export function count(run, move) {
   const day = dayOf(Date.parse(move.effective_at));
   run.lastDay = Math.max(run.lastDay, day);
   run.asOfMs = Math.max(run.asOfMs, Date.parse(move.effective_at));
-  countFlow(segmentation.flows, day, [from, to, run.causes.indexOf(move.cause.kind), run.changes.indexOf(move.change)]);
+  const revenue = move.revenue_before === undefined ? null : Math.round(move.revenue_before * run.minorPerMajor);
+  countFlow(segmentation.flows, day, [from, to, run.causes.indexOf(move.cause.kind), run.changes.indexOf(move.change)], revenue);
   if (from >= 0) resize(segmentation, from, -1);
   if (to >= 0) resize(segmentation, to, 1);
-  if (segmentation === run.segmentations[0] && !segmentation.isAudience) run.customers += (from < 0) - (to < 0);
+  if (segmentation === run.segmentations[0] && !segmentation.isAudience) run.customers += Number(from < 0) - Number(to < 0);
   segmentation.entryId = move.entryId;
   return true;
 }
 
 const KEYS = ["from", "to", "cause", "change"];
 
-function countFlow(flows, day, key) {
+// The revenue is null where nobody knows it; then that of the row is not known any more.
+function countFlow(flows, day, key, revenue) {
   let row = flows.day.length;
   while (row > 0 && flows.day[row - 1] > day) row -= 1;
   for (let same = row - 1; same >= 0 && flows.day[same] === day; same -= 1) {
     if (KEYS.every((name, place) => flows[name][same] === key[place])) {
       flows.customers[same] += 1;
+      if (flows.revenue) flows.revenue[same] = revenue === null || flows.revenue[same] === null ? null : flows.revenue[same] + revenue;
       return;
     }
   }
   flows.day.splice(row, 0, day);
   flows.customers.splice(row, 0, 1);
+  flows.revenue?.splice(row, 0, revenue);
   KEYS.forEach((name, place) => flows[name].splice(row, 0, key[place]));
 }
 

@@ -29,7 +29,7 @@ const THEMES = ["auto", "light", "dark"];
 
 function contextOf({ run, people, listing, site }) {
   const { page, query } = readAddress();
-  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs]), ...(site?.pages ?? [])];
+  const pages = [...PAGES.filter(({ needs }) => !needs || run[needs] || site?.isLive), ...(site?.pages ?? [])];
   const segmentation = run.segmentation(query.get("segmentation")) ?? run.segmentations[0];
   const days = query.get("days") === "all" ? "all" : PERIODS.includes(Number(query.get("days"))) ? Number(query.get("days")) : 30;
   const shared = { segmentation: segmentation.name, days };
@@ -103,7 +103,12 @@ function rememberedTheme() {
 export class Pages {
   // site: what a server adds to the document, null in a file.
   constructor(app, site = null) {
-    Object.assign(this, { app, site, run: null, people: null, listing: null, shown: null });
+    this.app = app;
+    this.site = site;
+    this.run = null;
+    this.people = null;
+    this.listing = null;
+    this.shown = null;
     addEventListener("hashchange", () => this.show());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
   }
@@ -140,6 +145,7 @@ export async function begin(prepare) {
   try {
     await prepare(app);
     document.documentElement.dataset.complete = "yes";
+    performance.mark("figures");
   } catch (error) {
     app.replaceChildren(element("p", { class: "notice", role: "alert" }, "This browser cannot show the pages; they need one of 2023 or later. ", String(error)));
     throw error;

@@ -6,12 +6,18 @@ import { moneyForm, setTimeZone } from "./format.js";
 export const VERSION_CAUSES = ["model", "definition"];
 export const NOBODY = -1;
 
-// Sums of flows: how many moves, and the revenue of those who moved, in major units; null where nobody knows it.
+// Sums of flows: how many moves, and the revenue of those who moved, in major units; null where nobody knows it of all.
 function nothingMoved(flows) {
   return { customers: 0, revenue: flows.revenue ? 0 : null };
 }
 
 export class Segmentation {
+  // Of the document, as all that is read of it below.
+  /** @type {any[]} */ segments;
+  /** @type {Record<string, any>} */ flows;
+  /** @type {Record<string, any>} */ members;
+  /** @type {number[]} */ opening;
+
   constructor(raw, run) {
     const { trade, ...rest } = raw;
     Object.assign(this, rest);
@@ -54,7 +60,8 @@ export class Segmentation {
 
   add(sum, row) {
     sum.customers += this.flows.customers[row];
-    if (this.flows.revenue) sum.revenue += this.flows.revenue[row] / this.run.minorPerMajor;
+    const revenue = this.flows.revenue?.[row] ?? null;
+    sum.revenue = revenue === null || sum.revenue === null ? null : sum.revenue + revenue / this.run.minorPerMajor;
   }
 
   // Sums of the flows of some days that a test (from, to, cause, change) lets through.
@@ -122,8 +129,10 @@ export class Segmentation {
       return mine.flatMap((place, row) => {
         if (place !== index) return [];
         const customers = pair.customers[row];
-        const expected = (other.members[other.segments[theirs[row]].id].customers / this.run.customers) * own;
-        return [{ segmentation: other, index: theirs[row], customers, share: customers / own, lift: customers / expected }];
+        const there = other.members[other.segments[theirs[row]].id]?.customers;
+        if (!there) return [];  // they have left since it was counted
+        const expected = (there / this.run.customers) * own;
+        return [{ segmentation: other, index: theirs[row], customers, share: Math.min(customers / own, 1), lift: customers / expected }];
       });
     });
   }
@@ -141,6 +150,10 @@ export class Segmentation {
 }
 
 export class Run {
+  // Of the document, as all that is read of it below.
+  /** @type {number} */ lastDay;
+  /** @type {Record<string, any>} */ days;
+
   constructor(raw) {
     Object.assign(this, raw);
     setTimeZone(raw.timezone);

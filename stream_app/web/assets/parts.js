@@ -2,6 +2,7 @@
 
 import { DASHES } from "./colours.js";
 import { download, drawing, element, freshId } from "./dom.js";
+import { instantText } from "./format.js";
 import { addressOf } from "./state.js";
 
 // A segment's name beside a patch of its colour; leads to its page unless told otherwise.
@@ -85,7 +86,7 @@ export function csvButton(name, columns, rows, label = "Download CSV") {
 }
 
 // A chart with a sentence that says what it shows, its table behind a fold, and its file.
-export function figure({ name, title, sentence, chart, legend, columns, rows }) {
+export function figure({ name, title, sentence, chart, legend = null, columns, rows }) {
   const id = freshId("figure");
   return element("figure", { class: "chart", "aria-labelledby": id },
     element("figcaption", { id }, title ? element("strong", {}, `${title}. `) : null, sentence),
@@ -126,4 +127,12 @@ export function choice(label, value, options, onchange) {
     element("label", { for: id }, label),
     element("select", { id, onchange: (event) => onchange(event.target.value) },
       options.map((option) => element("option", { value: option.value, selected: option.value === value }, option.name))));
+}
+
+// What to do with a segment's customers, and who has put it in place of the definition's.
+export function actionText(segment) {
+  const { action, edit } = segment;
+  if (!action) return null;
+  return element("p", { class: "action" }, element("strong", {}, "What to do: "), action,
+    edit ? element("span", { class: "small" }, `By ${edit.edited_by}, ${instantText(Date.parse(edit.edited_at))}; ${edit.default ? `the definition says: ${edit.default}` : "the definition says nothing"}`) : null);
 }

@@ -1,5 +1,6 @@
 // The pages as a server gives them: behind a session, with the document of now, and live where there is a stream.
 
+import { SaidActions, actionEditor } from "./action_editor.js";
 import { element } from "./dom.js";
 import { instantText, plural, startMs } from "./format.js";
 import { Latest, Stream, count } from "./live.js";
@@ -8,6 +9,7 @@ import { Run } from "./model.js";
 import { healthPage } from "./pages/health.js";
 import { signInPage } from "./pages/signin.js";
 import { refresh } from "./refreshing.js";
+import { refusedParts } from "./refused_parts.js";
 import { customerParts, decisionSection, latestSection, membersSection, moveOf, moversParts } from "./server_parts.js";
 import { Server, SignedOut } from "./source.js";
 
@@ -19,7 +21,16 @@ const MOVES_PAGE = 200;
 // What the server adds to the pages of the document.
 class Site {
   constructor(app, server, session) {
-    Object.assign(this, { app, server, isLive: session.is_live, latest: new Latest(), watched: null, mark: null, asked: new Set(), isDirty: false });
+    this.app = app;
+    this.server = server;
+    this.isLive = session.is_live;
+    this.latest = new Latest();
+    this.watched = null;
+    this.mark = null;
+    this.asked = new Set();
+    this.said = new SaidActions();
+    this.isDirty = false;
+    this.isFetching = false;
     this.pages = [{ name: "health", title: "Health", draw: healthPage, hasNoToolbar: true }];
     this.shown = new Pages(app, this);
     this.stream = null;
@@ -28,9 +39,10 @@ class Site {
 
   async start() {
     if (this.isLive && this.server.may("stream:migrations")) this.listen();
-    await this.fetchDocument();
+    await this.fetchDocument(true);
     this.shown.show();
     if (!this.isLive) return;
+    this.reloadDocument().then(() => { document.documentElement.dataset.current = "yes"; });  // the one at hand may be older than the stream
     setInterval(() => this.reloadDocument(), DOCUMENT_MS);
   }
 
@@ -86,11 +98,12 @@ class Site {
     return this.isLive ? `${plural(run.customers, "customer")}, as of ${instantText(run.asOfMs)}` : null;
   }
 
-  async fetchDocument() {
-    const { mark, raw } = await this.server.document();
+  async fetchDocument(mayBeOld = false) {
+    const { mark, raw } = await this.server.document(mayBeOld);
     if (mark === this.mark) return false;
     this.mark = mark;
     const run = new Run(raw);
+    this.said.applyTo(run);
     this.stream?.catchUp(run);
     this.shown.take(run);
     return true;
@@ -179,6 +192,10 @@ class Site {
     return customerParts(context, id, sections);
   }
 
+  action(context, segment) {
+    return actionEditor(context, segment);
+  }
+
   decision(context) {
     return decisionSection(context);
   }
@@ -191,6 +208,10 @@ class Site {
 
   movers(context, title, isListed) {
     return moversParts(context, title, isListed);
+  }
+
+  quality(context) {
+    return refusedParts(context);
   }
 }
 

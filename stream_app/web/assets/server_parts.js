@@ -3,7 +3,8 @@
 
 import { element } from "./dom.js";
 import { count, dateText, instantText, plural } from "./format.js";
-import { choice, csvButton, customerLink, section, segmentName, table } from "./parts.js";
+import { pagedTable } from "./pages/members.js";
+import { choice, customerLink, section, segmentName, table } from "./parts.js";
 import { Refused } from "./source.js";
 
 const PAGE_CUSTOMERS = 25;
@@ -16,7 +17,7 @@ export function holder(name, ...children) {
   return element("div", { "data-own": name, class: "own" }, children);
 }
 
-function failed(site, error, what) {
+export function failed(site, error, what) {
   if (site.isSignedOut(error)) return element("p", {}, "");
   return element("p", { class: "notice", role: "alert" }, error instanceof Refused && error.status === 403 ? `Your token does not show ${what}: ${error.message}.` : `${what} cannot be shown now: ${error.message}.`);
 }
@@ -133,6 +134,7 @@ export function moveOf(run, raw) {
     cause: raw.cause?.kind ?? null,
     change: raw.change,
     version: raw.model_version,
+    revenueBefore: raw.revenue_before ?? null,
     sentence: shortened(raw),
   };
 }
@@ -177,8 +179,7 @@ export function moversParts(context, title, isListed) {
       const columns = moveColumns(context);
       place.replaceChildren(
         element("p", { class: "lead" }, rows.length >= total ? `All ${plural(total, "move")} ${period.name}.` : `The ${rows.length >= MOVERS_MAX ? "last " : ""}${plural(rows.length, "move")} of ${count(total)} ${period.name}${rows.length >= MOVERS_MAX ? "." : ": those that the view still keeps one by one."}`),
-        rows.length ? table(`Who they are: ${title}`, columns, rows, { isStacked: true }) : "",
-        rows.length ? element("div", { class: "below" }, csvButton(`movers-${segmentation.name}`, columns, rows)) : "");
+        ...(pagedTable(`Who they are: ${title}`, `movers-${segmentation.name}`, columns, rows, { isStacked: true }) ?? []));
     } catch (error) {
       place.replaceChildren(failed(site, error, "Who they are"));
     }

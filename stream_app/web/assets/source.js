@@ -41,15 +41,19 @@ export class Server {
     }
   }
 
-  // The document, and a mark that changes with it.
-  async document() {
-    const response = await fetch("/console/document");
+  // The document, and a mark that changes with it; one that was made some seconds ago, if that will do.
+  async document(mayBeOld) {
+    const response = await fetch(mayBeOld ? "/console/document?may_be_old=true" : "/console/document");
     return { mark: response.headers.get("etag"), raw: await this.answer(response) };
   }
 
-  async post(path, body = {}) {
+  post(path, body = {}) {
+    return this.change("POST", path, body);
+  }
+
+  async change(method, path, body) {
     const headers = { "Content-Type": "application/json", "X-CSRF-Token": this.session?.csrf_token ?? "" };
-    return this.answer(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+    return this.answer(await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }));
   }
 
   async answer(response) {

@@ -24,6 +24,11 @@ test("one is one, and all else many", () => {
   assert.deepEqual([format.plural(1, "day"), format.plural(0, "day"), format.plural(2, "entry", "entries")], ["1 day", "0 days", "2 entries"]);
 });
 
+test("numbers that follow each other are a range", () => {
+  assert.equal(format.rangesText([0, 1, 2, 5, 7, 8]), "0–2, 5, 7–8");
+  assert.equal(format.rangesText([]), "");
+});
+
 test("spans of days are as short as they stay clear", () => {
   const day = (text) => Date.parse(text) / format.DAY_MS;
   assert.equal(format.spanText(day("1998-06-01"), day("1998-06-30")), "1–30 Jun 1998");

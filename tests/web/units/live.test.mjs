@@ -46,6 +46,20 @@ test("a migration that the document has, or that comes twice, is not counted aga
   assert.equal(value.members.s1.customers, 4, "10 comes after 6, as numbers");
 });
 
+test("what customers had brought is added to their flow, and not known once somebody's is not", () => {
+  const shown = live();
+  const [value] = shown.segmentations;
+  value.flows.revenue = value.flows.day.map(() => 100);
+  const spent = () => value.sum(LAST_DAY + 1, LAST_DAY + 1, (from, to) => from === 1 && to === 0).revenue;
+  const tomorrow = { effective_at: new Date((LAST_DAY + 1) * DAY_MS + 1).toISOString() };
+  count(shown, move("s2", "s1", { ...tomorrow, revenue_before: 12.5 }));
+  count(shown, move("s2", "s1", { ...tomorrow, revenue_before: 7.25, entryId: "1000-7" }));
+  assert.equal(spent(), 19.75);
+  count(shown, move("s2", "s1", { ...tomorrow, entryId: "1000-8" }));
+  assert.equal(spent(), null);
+  assert.equal(value.flows.revenue.length, value.flows.day.length);
+});
+
 test("days stay in order, whenever a move became true", () => {
   const shown = live();
   const [value] = shown.segmentations;

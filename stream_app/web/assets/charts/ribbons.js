@@ -41,7 +41,7 @@ export function ribbons({ label, pairs, order, nameOf, colourOf }) {
 function ends(pairs, side, order) {
   const sums = new Map();
   for (const pair of pairs) sums.set(pair[side], (sums.get(pair[side]) ?? 0) + pair.customers);
-  return [...sums].map(([index, customers]) => ({ index, customers })).sort((a, b) => order(a.index) - order(b.index));
+  return [...sums].map(([index, customers]) => ({ index, customers, y: 0, next: 0, height: 0 })).sort((a, b) => order(a.index) - order(b.index));
 }
 
 function place(nodes, scale, height) {

@@ -28,6 +28,7 @@ export function timeChart({ label, days, series, kind, marks = [], format = coun
   const note = element("div", { class: "hover", "aria-hidden": "true" });
   const chart = { holder, plot: null };
   const stacked = kind === "lines" ? series.map((each) => each.values) : stack(series.map((each) => each.values));
+  const widthSeconds = kind === "bars" ? ((days[1] ?? days[0] + 1) - days[0]) * (DAY_MS / 1000) : 0;  // of a bar, from its day on
   chart.draw = () => {
     chart.plot?.destroy();
     holder.replaceChildren(note);
@@ -49,7 +50,7 @@ export function timeChart({ label, days, series, kind, marks = [], format = coun
       height,
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: { x: { time: true }, y: { range: (_plot, low, high) => [Math.min(low ?? 0, 0) * 1.05, high > 0 ? high * 1.05 : 1] } },
+      scales: { x: { time: true, range: (_plot, low, high) => [low, high + widthSeconds] }, y: { range: (_plot, low, high) => [Math.min(low ?? 0, 0) * 1.05, high > 0 ? high * 1.05 : 1] } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
       axes: [
         { ...axis, values: shortDates, space: 70 },

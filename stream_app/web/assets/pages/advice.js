@@ -56,7 +56,7 @@ function audienceCards({ segmentation, run }) {
   return [{ title: segmentation.title, rows, text: (row) => plural(row.members.customers, "member") + run.ifKnown(row.members.revenue, (spent) => ` who have spent ${spent}`) }];
 }
 
-function cardOf(context, { title, rows, text, more }) {
+function cardOf(context, { title, rows, text, more = null }) {
   const { segmentation, listing } = context;
   return element("article", { class: "advice-card" },
     element("h3", {}, title),

@@ -103,8 +103,15 @@ function keyFigures({ run, listing }, id, moves, acts) {
     row ? [tile("Orders", count(row.orders), "in all"), tile("Net revenue", run.money(row.revenue, true), row.orders > 0 ? `${run.money(row.revenue / row.orders)} an order` : "")] : null,
     acts ? tile("Purchases", count(bought.length), bought.length ? `the last on ${dateText(bought.at(-1).atMs)}` : "none yet") : null,
     acts ? tile("Net revenue", run.money(revenue, true), bought.length ? `${run.money(revenue / bought.length)} an order` : "") : null,
+    acts ? null : spentTile(run, moves),
     last ? tile("Last active", daysText((run.asOfMs - last) / DAY_MS), `before ${dateText(run.asOfMs)}`) : null,
     tile("Moves", count(moves.filter((move) => move.from !== NOBODY).length), `since ${dateText(moves[0].atMs)}, in all segmentations`));
+}
+
+// Where purchases are not known, moves say what the customer had brought before them.
+function spentTile(run, moves) {
+  const move = moves.findLast((each) => each.revenueBefore !== null && each.revenueBefore !== undefined);
+  return move ? tile("Had spent", run.money(move.revenueBefore, true), `before the last move, on ${dateText(move.atMs)}`) : null;
 }
 
 function lastMoves(moves) {
@@ -147,7 +154,7 @@ function timeline(context, id, moves, acts, following) {
   return section("What happened, and where it led", null, figure({
     name: acts === null ? "stays-of-a-customer" : "acts-of-a-customer",
     title: acts === null ? "Segments over time" : "Segments over time, and purchases below",
-    sentence: acts === null ? "The purchases of this customer are not known here." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.${comingText}`,
+    sentence: acts === null ? "Purchases are not shown: what these pages are drawn from follows moves between segments, and orders stay with the workers." : `${plural(shown.filter((act) => act.kind === "purchase").length, "purchase")} and ${plural(shown.filter((act) => act.kind === "engagement").length, "engagement")}; a purchase is the taller, the greater its amount. What the lanes show stands in the list of moves below.${comingText}`,
     chart: element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Timeline" }, lanesChart({
       label: `Timeline of customer ${id}: ${lanes.map((lane) => `${lane.name} ${lane.stays.at(-1).name}`).join(", ")} at the end.`,
       lanes, acts, coming, fromMs, toMs: run.asOfMs, amountText: (amount) => run.money(amount, true),

@@ -1,7 +1,7 @@
 // How fresh everything is, as far as the process that serves the pages can know.
 
 import { element } from "../dom.js";
-import { count, daysText, decimal, instantText, plural } from "../format.js";
+import { count, daysText, decimal, instantText, plural, rangesText } from "../format.js";
 import { page, section, table, tile, tiles } from "../parts.js";
 import { holder } from "../server_parts.js";
 
@@ -84,15 +84,24 @@ function figures({ run, site }, health) {
 }
 
 function processes(health) {
+  const workers = health.workers ?? [];
   const rows = [
-    { name: "API, which serves these pages", version: health.version, since: `started ${ago(health, health.started_at_ms)} ago` },
-    health.view?.follower ? { name: "View", version: health.view.follower.version, since: health.view.follower.state } : null,
+    { name: "API, which serves these pages", version: health.version, state: `started ${ago(health, health.started_at_ms)} ago` },
+    health.view?.follower ? { name: "View", version: health.view.follower.version, state: health.view.follower.state } : null,
+    ...workers.map((each) => ({
+      name: `Workers of ${plural(each.partitions.length, "partition")}`,
+      version: each.version ?? "an earlier release",
+      library: each.library,
+      state: `of ${rangesText(each.partitions)}; newest figures as of ${instantText(Date.parse(each.newest))}`,
+    })),
   ].filter(Boolean);
   const columns = [
     { title: "Process", cell: (row) => row.name },
     { title: "Version", cell: (row) => row.version || "–" },
-    { title: "State", cell: (row) => row.since },
+    { title: "Library", isNumber: true, cell: (row) => row.library ?? "–" },
+    { title: "State", cell: (row) => row.state },
   ];
-  return section("Processes", "Workers and webhooks tell their versions and lag in their own metrics (segmenter_build_info, segmenter_consumer_lag_records); this process does not ask them.",
+  const mixed = workers.length > 1 ? " Workers run different versions at the moment." : "";
+  return section("Processes", `A worker writes its version with the figures of its partitions, for the first time soon after it has taken them over; a partition without customers has none. Webhooks say theirs in their metrics (segmenter_build_info).${mixed}`,
     table("Processes and their versions", columns, rows));
 }

@@ -32,19 +32,24 @@ export function memberFile(context, name, rows, label) {
   return csvButton(name, memberColumns(context), rows, label);
 }
 
-// Rows a page at a time.
+// Customers a page at a time, and as a file.
 export function pagedMembers(context, caption, name, rows) {
-  const columns = memberColumns(context);
+  return pagedTable(caption, name, memberColumns(context), rows);
+}
+
+// Rows a page at a time, and all of them as a file.
+export function pagedTable(caption, name, columns, rows, form = {}) {
   const shown = columns.filter((column) => !column.isInFileOnly);
   const pages = Math.ceil(rows.length / ROWS);
   const holder = element("div", {});
   const where = element("span", { role: "status" });
-  const buttons = [["First", () => 0], ["Previous", (at) => at - 1], ["Next", (at) => at + 1], ["Last", () => pages - 1]]
-    .map(([label, to]) => element("button", { type: "button", class: "quiet", onclick: () => show(to(now)) }, label));
+  /** @type {[string, (at: number) => number][]} */
+  const steps = [["First", () => 0], ["Previous", (at) => at - 1], ["Next", (at) => at + 1], ["Last", () => pages - 1]];
+  const buttons = steps.map(([label, to]) => element("button", { type: "button", class: "quiet", onclick: () => show(to(now)) }, label));
   let now = 0;
   function show(at) {
     now = Math.min(Math.max(at, 0), pages - 1);
-    holder.replaceChildren(table(caption, shown, rows.slice(now * ROWS, (now + 1) * ROWS)));
+    holder.replaceChildren(table(caption, shown, rows.slice(now * ROWS, (now + 1) * ROWS), form));
     where.textContent = `${count(now * ROWS + 1)}–${count(Math.min((now + 1) * ROWS, rows.length))} of ${count(rows.length)}`;
     buttons.forEach((button, place) => button.setAttribute("aria-disabled", String(place < 2 ? now === 0 : now === pages - 1)));
   }

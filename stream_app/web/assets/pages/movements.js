@@ -86,7 +86,7 @@ function diagramSection(context, pairs) {
     { title: "From", cell: (pair) => segmentName(context, segmentation, pair.from), text: (pair) => segmentation.nameOf(pair.from) },
     { title: "To", cell: (pair) => segmentName(context, segmentation, pair.to), text: (pair) => segmentation.nameOf(pair.to) },
     { title: "Moves", isNumber: true, cell: (pair) => count(pair.customers), text: (pair) => pair.customers },
-    { title: `Spent before, ${run.currency}`, isNumber: true, cell: (pair) => run.money(pair.revenue), text: (pair) => pair.revenue.toFixed(run.moneyDigits) },
+    { title: `Spent before, ${run.currency}`, isNumber: true, cell: (pair) => run.money(pair.revenue), text: (pair) => pair.revenue?.toFixed(run.moneyDigits) },
   ].slice(0, segmentation.flows.revenue ? 4 : 3);
   const left = pairs.length - shown.length;
   return section("From where to where", null, figure({

@@ -13,7 +13,9 @@ export function overlapSection(context, index) {
   const found = segmentation.overlaps(index);
   const others = run.segmentations.filter((each) => each !== segmentation && found.some((row) => row.segmentation === each));
   if (!others.length) return null;
-  const chosen = others.find((each) => each.name === query.get("with")) ?? others[0];
+  const told = CUSTOMERS_TOLD * timesOf(run);
+  const most = strongest(found, told);
+  const chosen = others.find((each) => each.name === query.get("with")) ?? most?.segmentation ?? others[0];
   const rows = found.filter((row) => row.segmentation === chosen).sort((a, b) => a.index - b.index);
   const columns = [
     { title: chosen.isAudience ? "Audience" : "Segment", cell: (row) => segmentName(context, chosen, row.index), text: (row) => chosen.nameOf(row.index) },
@@ -21,7 +23,7 @@ export function overlapSection(context, index) {
     { title: `Share of ${segment.name}`, isNumber: true, cell: (row) => percent(row.share), text: (row) => row.share },
     { title: "Against anybody", className: "words", cell: (row) => liftText(row.lift), text: (row) => row.lift },
   ];
-  return section("Who else they are", sentence(segment, found),
+  return section("Who else they are", `${sentence(segment, most)}${drawnText(run)}`,
     choice("Compared with", chosen.name, others.map((each) => ({ value: each.name, name: each.isAudience ? `${each.title} (audience)` : each.title })),
       (name) => context.go("segment", { segment: segment.id, with: name })),
     table(`Members of ${segment.name} in ${chosen.title}`, columns, rows, { isStacked: true }),
@@ -35,8 +37,21 @@ function liftText(lift) {
   return "as often";
 }
 
-function sentence(segment, found) {
-  const most = found.filter((row) => row.customers >= CUSTOMERS_TOLD && row.lift >= LIFT_TOLD).sort((a, b) => b.lift - a.lift)[0];
+// How many customers each of those who were looked at stands for.
+function timesOf({ drawn }) {
+  return drawn && drawn.customers < drawn.of ? drawn.of / drawn.customers : 1;
+}
+
+function drawnText({ drawn }) {
+  return drawn && drawn.customers < drawn.of ? ` Counted from ${count(drawn.customers)} customers drawn by chance, so a number may be off by one percent of all customers.` : "";
+}
+
+// Where members are in another segment the most times as often as anybody, among those with enough customers to say so.
+function strongest(found, told) {
+  return found.filter((row) => row.customers >= told && row.lift >= LIFT_TOLD).sort((a, b) => b.lift - a.lift)[0];
+}
+
+function sentence(segment, most) {
   const base = "Customers are in one segment of each segmentation, and in any number of audiences.";
   if (!most) return base;
   return `${count(most.customers)} members of ${segment.name} (${percent(most.share)}) are also in ${most.segmentation.nameOf(most.index)} of ${most.segmentation.title}, ${decimal(most.lift, 1)} times as often as anybody. ${base}`;
@@ -54,7 +69,7 @@ function matrix(context, other) {
     const strength = Math.round(Math.min(Math.max(found.lift - 0.5, 0) / 3, 1) * 85);
     return element("td", { class: "heat pair", style: { "--strength": `${strength}%` } }, count(found.customers), element("span", { class: "small" }, `×\u2009${decimal(found.lift, 1)}`));
   };
-  const most = rows.flatMap((row) => [...row.cells.values()].map((found) => ({ ...found, from: row.index }))).filter((found) => found.customers >= CUSTOMERS_TOLD).sort((a, b) => b.lift - a.lift)[0];
+  const most = rows.flatMap((row) => [...row.cells.values()].map((found) => ({ ...found, from: row.index }))).filter((found) => found.customers >= CUSTOMERS_TOLD * timesOf(context.run)).sort((a, b) => b.lift - a.lift)[0];
   const strongest = most ? ` The highest: ${segmentation.nameOf(most.from)} and ${other.nameOf(most.index)}, ${decimal(most.lift, 1)} times, ${plural(most.customers, "customer")}.` : "";
   const columns = [
     { title: segmentation.title, text: (row) => segmentation.nameOf(row.index) },

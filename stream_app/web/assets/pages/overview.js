@@ -150,12 +150,16 @@ function shareBar(row, segmentation, largest) {
   ];
 }
 
+function totalRevenue(pairs) {
+  return pairs.length && pairs.every((pair) => pair.revenue !== null) ? pairs.reduce((sum, pair) => sum + pair.revenue, 0) : null;
+}
+
 function directions(context) {
   const { segmentation, period, run } = context;
   const list = (direction) => segmentation.pairs(period.first, period.last, (from, to, cause) => isMove(segmentation, from) && isOwn(cause) && segmentation.direction(from, to) === direction);
   const shown = (pairs, label, sentence) => element("div", {},
     element("h3", {}, label),
-    element("p", { class: "lead" }, `${plural(pairs.reduce((sum, pair) => sum + pair.customers, 0), "move")} ${sentence}${segmentation.flows.revenue ? `, by customers who had spent ${run.money(pairs.reduce((sum, pair) => sum + pair.revenue, 0))}` : ""}.`),
+    element("p", { class: "lead" }, `${plural(pairs.reduce((sum, pair) => sum + pair.customers, 0), "move")} ${sentence}${run.ifKnown(totalRevenue(pairs), (spent) => `, by customers who had spent ${spent}`)}.`),
     barList(label, pairs.slice(0, 6).map((pair) => ({
       name: [segmentName(context, segmentation, pair.from, false), element("span", { class: "to" }, " → "), segmentName(context, segmentation, pair.to, false)],
       size: pair.customers,

@@ -11,7 +11,7 @@ const REASONS_SHOWN = 3;
 export function qualityPage(context) {
   const { run } = context;
   const { counts } = run;
-  if (!counts) return page("Quality of data", element("p", {}, "What was read, refused and why is not in the view that these pages are drawn from: each worker counts it in its metrics, and every refused record stands with its reason on the topic dead-letters. Health says how fresh the figures are. The report of a replay has all of it."));
+  if (!counts) return page("Quality of data", context.site?.quality(context));
   return page("Quality of data", element("p", { class: "headline" }, refusedText(run) ?? `All ${plural(counts.in, "record")} were accepted.`),
     tiles("Records",
       tile("Read", count(counts.in), "records in the input"),
@@ -63,7 +63,7 @@ function refusals(run) {
     }));
 }
 
-function nameOf(reason) {
+export function nameOf(reason) {
   return reason.replaceAll("_", " ");
 }
 

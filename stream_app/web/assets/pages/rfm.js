@@ -1,7 +1,7 @@
 // The grid of recency and frequency: fifths of those who have ordered by how lately and how often, and what they brought.
 
 import { element } from "../dom.js";
-import { count, decimal, percent, plural } from "../format.js";
+import { count, decimal, instantText, percent, plural } from "../format.js";
 import { barList, csvButton, figure, page, section, segmentName, table, tile, tiles } from "../parts.js";
 import { addressOf } from "../state.js";
 import { listedText, pagedMembers } from "./members.js";
@@ -16,15 +16,23 @@ const SEGMENTS_SHOWN = 3;
 export function rfmPage(context) {
   const { run, query } = context;
   const grid = run.rfm;
-  if (!grid?.cells.length) return page("RFM grid", element("p", {}, "Nobody has ordered yet."));
+  if (!grid) return page("RFM grid", element("p", {}, "There is no grid yet. Workers draw customers at every tick of learning, and buyers are counted from those; after a start, it takes a moment."));
+  if (!grid.cells.length) return page("RFM grid", element("p", {}, "Nobody has ordered yet."));
   const cells = grid.cells.map((cell, place) => ({ ...cell, place, number: (cell.recency - 1) * 5 + cell.frequency - 1, revenue: cell.revenue / run.minorPerMajor }));
   const chosen = cells.find((cell) => String(cell.number) === query.get("cell"));
   const group = chosen ? null : GROUPS[query.get("group")] && query.get("group");
-  return page("RFM grid", element("p", { class: "headline" }, headline(run, cells)),
+  return page("RFM grid", element("div", {}, element("p", { class: "headline" }, headline(run, cells)), drawnText(grid)),
     chosen || group ? cellSection(context, chosen ? [chosen] : cells.filter((cell) => cell.name === group), chosen ? cellTitle(chosen) : GROUPS[group]) : null,
     keyFigures(run, grid, cells),
     gridSection(context, grid, cells),
     groupsSection(context, cells));
+}
+
+// Where buyers are drawn at times and not counted at each moment, that is said.
+function drawnText(grid) {
+  if (!grid.asOfMs) return null;
+  const from = grid.drawn < grid.population ? `, from ${count(grid.drawn)} of ${count(grid.population)} customers drawn by chance` : "";
+  return element("p", { class: "lead" }, `Orders and revenue as of ${instantText(grid.asOfMs)}${from}: when workers last looked at all customers to learn from. In which segments they are is of now.`);
 }
 
 function total(cells, name) {
@@ -162,11 +170,10 @@ function cellSection(context, cells, title) {
   const customers = total(cells, "customers");
   const found = segmentsOf(context, cells);
   const rows = listing.inCells(cells.map((cell) => cell.number));
-  return section(title, `${plural(customers, "buyer")} with ${run.money(total(cells, "revenue"))} in ${plural(total(cells, "orders"), "order")}. ${listedText(rows.length, customers)}`,
+  return section(title, `${plural(customers, "buyer")} with ${run.money(total(cells, "revenue"))} in ${plural(total(cells, "orders"), "order")}. ${rows.length || !context.site ? listedText(rows.length, customers) : "Each segment below leads to the list of its members; by cell they are not kept here."}`,
     found.length ? [element("h3", {}, `In segments of ${segmentation.title}`), barList(`Segments of ${title}`, found.slice(0, 8).map(({ index, customers: size }) => ({
       name: segmentName(context, segmentation, index), size, colour: segmentation.colours.get(segmentation.segments[index].id), figures: `${count(size)} · ${percent(size / customers, 0)}`,
     })))] : null,
-    element("h3", {}, "Who they are"),
-    pagedMembers(context, `Buyers: ${title}`, "rfm-cell", rows),
+    rows.length || !context.site ? [element("h3", {}, "Who they are"), pagedMembers(context, `Buyers: ${title}`, "rfm-cell", rows)] : null,
     element("p", {}, element("a", { href: addressOf("rfm", context.shared) }, "Close the list")));
 }

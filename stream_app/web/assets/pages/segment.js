@@ -6,7 +6,7 @@ import { element } from "../dom.js";
 import { comparedText, count, dayText, daysText, decimal, isFigure, isoDay, percent, plural, signed } from "../format.js";
 import { NOBODY, isOwn } from "../model.js";
 import { weeksOf } from "../state.js";
-import { barList, choice, csvButton, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
+import { actionText, barList, choice, csvButton, figure, lineLegendOf, page, section, segmentName, table, tile, tiles } from "../parts.js";
 import { listedText, memberFile, pagedMembers } from "./members.js";
 import { overlapSection } from "./overlap.js";
 import { medianStay, paceText, staysSection } from "./stays.js";
@@ -33,7 +33,7 @@ export function segmentPage(context) {
   return page(segment.name, element("div", {},
     options.length > 1 ? choice("Segment", segment.id, options, (id) => context.go("segment", { segment: id, with: query.get("with") })) : null,
     element("p", { class: "headline" }, definition(segmentation, segment)),
-    segment.action ? element("p", { class: "action" }, element("strong", {}, "What to do: "), segment.action) : null,
+    context.site ? context.site.action(context, segment) : actionText(segment),
     members ? listButtons(context, index, members) : null),
   keyFigures(context, index, members),
   members ? comparison(context, segment, members) ?? means(context, segment, members) : null,

@@ -1,13 +1,14 @@
 """How long members stay in a segment, of a fair sample of customers.
 
-Theory. Those who are still there have not stayed for as long as they will, and the longest stays are among them: a mean
-of stays that have ended is too short. The product-limit estimator (Kaplan and Meier, 1958, "Nonparametric estimation
-from incomplete observations") takes both into account: of those who have stayed for d days, a share leaves on that day,
-and whoever has been there for less, or was moved by a new version of the segmentation instead of leaving, says nothing
-about it. The share that stays for longer than d days is the product of the shares that did not leave up to then.
+Theory. Stays that have not ended will last longer, and the longest are among them, so a mean of stays that have
+ended is too short. The product-limit estimator (Kaplan and Meier, 1958, "Nonparametric estimation
+from incomplete observations") takes both into account: of those who have stayed for d days, a share leaves on that day.
+Customers who have been there for less, or whom a new version of the segmentation moved, say nothing about that day. The
+share that stays for longer than d days is the product of the shares that did not leave up to then.
 
-Customers are sampled whole, by a hash of their id (`stream_app.report.timelines`), so the sample is fair. Those who are
-in the report because of their revenue count only where the hash takes them too.
+Customers are sampled whole. Those of a report are drawn by a hash of their id (`stream_app.report.timelines`), so the
+sample is fair; who is in it because of the revenue counts only where the hash takes them too. Those of a console are
+drawn as `stream_app.api.sampling` says.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import numpy.typing as npt
 from stream_app.core.clock import DAY_MS, SECOND_MS
 
 CURVE_POINTS: Final = 49
-"""So many points of the curve are told, at equal distances from none to the longest stay."""
+"""Points of the curve, at equal distances from 0 to the longest stay."""
 OBSERVED_MIN: Final = 10
-"""Fewer stays say nothing of how others go on; where there are no more at all, so many are told."""
+"""The curve ends where fewer stays than this have lasted as long: they say nothing about the others."""
 QUARTILES_LEFT: Final = (0.75, 0.5, 0.25)
 """What share stays when a quarter, half and three quarters have left."""
 _DAY_SECONDS: Final = DAY_MS // SECOND_MS
@@ -39,7 +40,7 @@ class Stay(NamedTuple):
     days
         How long it has lasted, or lasted.
     has_left
-        Whether it ended, and by something that the customer did or left undone.
+        Whether it ended because of what the customer did or did not do.
     """
 
     segment: str
@@ -48,9 +49,9 @@ class Stay(NamedTuple):
 
 
 def describe_stays(stays: Iterable[Stay], customers: int) -> dict[str, Any]:
-    """Return of each segment how many stays there were, their quartiles in days, and the curve of who stays.
+    """Return for each segment how many stays there were, their quartiles in days, and the curve of who stays.
 
-    A quartile is None where so many have not left within the days that are told, which end where fewer than
+    A quartile is None where too few have left within the days that the curve covers; it ends where fewer than
     `OBSERVED_MIN` stays have lasted as long. `customers` is how many were looked at.
     """
     by_segment: dict[str, list[Stay]] = {}
