@@ -56,8 +56,7 @@ class PartitionPosition(msgspec.Struct, frozen=True):
     trust
         What verdicts on the times of its records depend on; that of an earlier release is as if nothing were in doubt.
     statements
-        Offset of the first statement on ids whose refusal, if any, has not been published; partition 0 does that for
-        all.
+        Offset of the first statement on ids that may still need a dead letter, which partition 0 writes for all.
     """
 
     offsets: dict[str, int] = {}

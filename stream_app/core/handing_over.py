@@ -2,8 +2,8 @@
 
 In one partition two rows are joined by an event (`native/joining.c`). Over two, the partition of the alias lets it end
 and gives its row away, in one step; the customer's partition takes it in, in another one, whenever it arrives. Rows
-join in any order, so it does not matter how many events and other rows come in between. A carrier of rows has to
-carry each once: this module knows of no carrier.
+join in any order, so it does not matter how many events and other rows come in between. A carrier has to bring
+each row once: this module knows of none.
 
 Nobody moves time by this: a statement on an id counts when it is known, at an instant that the partition has come to.
 """
