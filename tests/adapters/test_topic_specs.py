@@ -38,6 +38,8 @@ def test_keyed_topics_have_equal_partition_counts_and_the_others_one() -> None:
         "shop-purchases": 6,
         "shop-engagements": 6,
         "shop-profiles": 6,
+        "shop-privacy-requests": 6,
+        "shop-privacy-receipts": 6,
         "shop-consents": 6,
         "shop-segment-migrations": 6,
         "shop-segment-memberships": 6,
