@@ -19,7 +19,7 @@ from tests.support.processes import free_port
 from tests.support.replays import refused
 from tests.support.shared_kafka import delete_topics
 
-TOPICS = 13
+TOPICS = 16
 PATIENCE_SECONDS = 300
 """Only ever waited for in full by a test that fails."""
 
