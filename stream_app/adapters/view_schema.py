@@ -132,6 +132,10 @@ class ViewKeys:
         """Hash: partition to its newest sample of customers with what they have brought, see `Buyers`."""
         return self.of(generation) + "buyers"
 
+    def forgot(self, generation: str) -> str:
+        """Hash: partition to when (ms) the last customer of it was erased; samples from before that are not kept."""
+        return self.of(generation) + "forgot"
+
     def flow_days(self, generation: str, segmentation: str) -> str:
         """Set: the days that there are flows of."""
         return f"{self.of(generation)}d:{segmentation}"

@@ -36,6 +36,7 @@ from stream_app.contracts.readers import (
     read_upcoming,
     split_membership_key,
 )
+from stream_app.core.identities import IDENTITY_REASONS
 from stream_app.core.local_days import UTC, date_of, date_shown
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def _read_upcoming(record: Record) -> Entry | None:
 
 def _read_migration(record: Record, timezone: str) -> Entry | None:
     if record.value is None:
-        return record.offset, record.key.decode()  # to be forgotten
+        return record.offset, record.key.decode(), False, record.timestamp  # to be forgotten
     migration = read_migration(record.value)
     has_left = migration.to_segment is None  # then there is no membership that the reason could belong to
     past = _json.encode(past_move_head(migration)).decode()
@@ -196,7 +197,9 @@ def _read_refused(record: Record, timezone: str) -> Entry | None:
         return None
     letter = read_dead_letter(record.value)
     place = letter.position
-    message = letter.message[:REFUSED_CHARACTERS]
+    quotes_ids = letter.reason in IDENTITY_REASONS  # of known people, who may ask for erasure
+    message = "not shown, as it quotes customers; see the dead letter" if quotes_ids else letter.message
+    message = message[:REFUSED_CHARACTERS]
     example = RefusedExample(record.timestamp, place.topic, place.partition, place.offset, letter.field, message)
     day = date_of(record.timestamp, timezone).isoformat()
     return record.offset, letter.reason, day, record.timestamp, _json.encode(example).decode()
@@ -215,7 +218,7 @@ def _read_sample(record: Record) -> Entry | None:
         np.frombuffer(activity.revenue_minor, "<i8").tolist(),
         np.frombuffer(activity.purchased_at_ms, "<i8").tolist(),
     )
-    return record.offset, str(sample.partition), _json.encode(buyers).decode()
+    return record.offset, str(sample.partition), _json.encode(buyers).decode(), record.timestamp
 
 
 class _Kind(msgspec.Struct):

@@ -130,7 +130,13 @@ if kind == 'migrations' then
 end
 
 -- all that migrations have left of a customer before this one, whose memberships are removed by the memberships
-local function forget(customer)
+local function forget(customer, at)
+  local drawn = redis.call('HGET', root .. 'buyers', partition)
+  local quoted = string.gsub(cjson.encode(customer), '\\\\/', '/')
+  if drawn and string.find(drawn, quoted, 1, true) then redis.call('HDEL', root .. 'buyers', partition) end
+  if at > tonumber(redis.call('HGET', root .. 'forgot', partition) or 0) then
+    redis.call('HSET', root .. 'forgot', partition, string.format('%.0f', at))
+  end
   local key = root .. 'c:' .. customer
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 1) == '?' then redis.call('HDEL', key, field) end
@@ -141,7 +147,7 @@ local function forget(customer)
 end
 
 local function migrations(record)
-  if not record[3] then return forget(record[2]) end
+  if not record[3] then return forget(record[2], record[4]) end
   local offset, customer, segmentation, sequence, why, has_left, day, flow, raw, past = unpack(record, 1, 10)
   local past_end, revenue = record[11], record[12]
   local key, field = root .. 'c:' .. customer, '?' .. segmentation
@@ -210,7 +216,9 @@ local function refused(record)
   return 1
 end
 
+-- a sample from before an erasure may hold the customer; of a partition there is another one at the next tick
 local function samples(record)
+  if record[4] <= tonumber(redis.call('HGET', root .. 'forgot', record[2]) or 0) then return 0 end
   redis.call('HSET', root .. 'buyers', record[2], record[3])
   return 1
 end

@@ -36,7 +36,7 @@ def letter(reason: str, offset: int, at_ms: int) -> Record:
     return Record(offset, b"key", msgspec.json.encode(told), at_ms)
 
 
-def sample_record(offset: int, partition: int, ids: list[str]) -> Record:
+def sample_record(offset: int, partition: int, ids: list[str], told_ms: int = 1) -> Record:
     numbers = {"purchases": ("<i4", 3), "revenue_minor": ("<i8", -250), "purchased_at_ms": ("<i8", FIRST_DAY_MS - 1)}
     told = {
         "tick": offset,
@@ -46,7 +46,7 @@ def sample_record(offset: int, partition: int, ids: list[str]) -> Record:
         "customer_ids": ids,
         "activity": {name: np.full(len(ids), value, kind).tobytes() for name, (kind, value) in numbers.items()},
     }
-    return Record(offset, str(partition).encode(), msgspec.json.encode(told))
+    return Record(offset, str(partition).encode(), msgspec.json.encode(told), told_ms)
 
 
 def test_money_of_flows_is_what_customers_had_brought_before(port: int) -> None:
@@ -107,5 +107,35 @@ def test_newest_sample_of_each_partition_is_kept_and_outlives_a_rebuild(port: in
         }
         rebuilt = await target.attach(COUNTED, is_fresh=True)
         assert await client.hgetall(KEYS.buyers(rebuilt.generation)) == found
+
+    run(port, test, COUNTED)
+
+
+def test_sample_with_a_customer_who_is_erased_goes_and_none_from_before_comes_back(port: int) -> None:
+    name = 'o/"ö"'
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        first = [sample_record(0, 0, ["a", name], 10), sample_record(1, 1, [name], 11)]
+        await target.apply(generation, [batch_of(SAMPLES, 0, 0, first)])
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 0, [Record(0, name.encode(), None, 20)])])
+        assert set(await client.hgetall(KEYS.buyers(generation))) == {b"1"}, "another partition's stays"
+        later = [sample_record(2, 0, ["a", name], 20), sample_record(3, 1, ["b"], 12)]
+        await target.apply(generation, [batch_of(SAMPLES, 0, 2, later)])
+        assert set(await client.hgetall(KEYS.buyers(generation))) == {b"1"}
+        await target.apply(generation, [batch_of(SAMPLES, 0, 4, [sample_record(4, 0, ["a"], 21)])])
+        assert set(await client.hgetall(KEYS.buyers(generation))) == {b"0", b"1"}
+        await target.apply(generation, [batch_of(MIGRATIONS, 0, 1, [Record(1, b"c", None, 30)])])
+        assert set(await client.hgetall(KEYS.buyers(generation))) == {b"0", b"1"}, "who is not in it"
+
+    run(port, test, COUNTED)
+
+
+def test_message_that_quotes_customers_who_are_known_is_not_kept(port: int) -> None:
+    quoting = letter("shared_alias", 0, now_ms())
+
+    async def test(target: ViewTarget, client: redis.Redis, generation: str) -> None:
+        await target.apply(generation, [batch_of(REFUSED, 0, 0, [quoting])])
+        (kept,) = await client.lrange(KEYS.refused_examples(generation, "shared_alias"), 0, -1)
+        assert msgspec.json.decode(kept, type=RefusedExample).message.startswith("not shown, as it quotes customers")
 
     run(port, test, COUNTED)
