@@ -21,6 +21,7 @@ import msgspec
 
 from stream_app.adapters.topics import TopicNames
 from stream_app.audit.checks import Log
+from stream_app.audit.consents import BARRED_MS, check_consents
 from stream_app.audit.findings import Finding, place
 from stream_app.audit.inputs import PartitionInputs
 from stream_app.audit.records import Letter, LogRecord, Migration, Standing
@@ -30,6 +31,7 @@ from stream_app.audit.rules import Evidence
 from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
+from stream_app.core.consent import EVERYBODY, ConsentRules
 from stream_app.core.identities import Refused, Statement
 from stream_app.core.weaving import Weaver
 from stream_app.errors import InvalidRecord
@@ -63,6 +65,10 @@ class Spread:
         Inputs of all ids, of each partition and topic in order.
     copies
         Which of these inputs are copies that another partition passed on.
+    is_repeated
+        Whether more of these inputs came twice than were passed on.
+    is_apart
+        Whether consent decides what its row holds, so that only that is checked.
     migrations
         Of all ids.
     """
@@ -74,6 +80,7 @@ class Spread:
     profiles: list[Entry] = field(default_factory=list)
     copies: int = 0
     is_repeated: bool = False
+    is_apart: bool = False
     migrations: list[Migration] = field(default_factory=list)
 
     @property
@@ -91,6 +98,8 @@ class People:
         Of the topics.
     decoder, weaver
         Read and follow statements; nothing is known yet.
+    consent
+        What customers agree to who have said nothing.
 
     Attributes
     ----------
@@ -100,12 +109,13 @@ class People:
         Whether rows or records may still be on their way, so that nothing can be said of customers of several ids.
     """
 
-    def __init__(self, names: TopicNames, decoder: Decoder, weaver: Weaver) -> None:
+    def __init__(self, names: TopicNames, decoder: Decoder, weaver: Weaver, consent: ConsentRules = EVERYBODY) -> None:
         self.figures: Counter[str] = Counter()
         self.is_moving = False
         self._names = names
         self._decoder = decoder
         self._weaver = weaver
+        self._consent = consent
         self._refusals: dict[int, _Refusal] = {}
         self._above: dict[str, str] = {}
         self._open: set[str] = set()
@@ -234,7 +244,7 @@ class People:
         for top, spread in self._spread.items():
             end = self._weaver.identities.end_of(top)
             row = spread.rows.get(end)
-            is_open = self.is_moving or top in tainted or spread.is_repeated
+            is_open = self.is_moving or top in tainted or spread.is_repeated or spread.is_apart
             if not is_open and row is not None and not has_ended(row) and not _is_beyond_memory(spread):
                 found[spread.partitions[end]][end] = spread
         return {
@@ -269,6 +279,18 @@ class People:
         if has_ended(row_of_end):
             yield Finding("totals", "it goes by no other id, expected a row that has not ended", end, where)
             return
+        of_consents = check_consents(
+            {end: row_of_end},
+            {end: spread.standings[end]},
+            {end: spread.acts},
+            {end: spread.profiles},
+            self._consent,
+            Log(log, spread.partitions[end]),
+        )
+        yield from of_consents.findings
+        spread.is_apart = end in of_consents.apart
+        if spread.is_apart:
+            return
         if not _is_beyond_memory(spread):
             outcome = compare(spread.acts, row_of_end.totals)
             if outcome.differences:
@@ -294,8 +316,8 @@ class People:
 
 
 def has_ended(row: CustomerRow) -> bool:
-    """Return whether a row's customer goes by another id."""
-    return row.totals.first_at_ms > -NO_TIME
+    """Return whether a row's customer goes by another id; one that is barred has statements on consent."""
+    return row.totals.first_at_ms > -NO_TIME and row.totals.first_at_ms != BARRED_MS
 
 
 def _without_copies(entries: Iterable[Entry], copies: int) -> tuple[list[Entry], bool]:

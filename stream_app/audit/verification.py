@@ -35,7 +35,7 @@ from stream_app.audit.figures import check_figures, read_figures
 from stream_app.audit.findings import Finding, Tally, place
 from stream_app.audit.inputs import MERGED, Misplaced, PartitionInputs, fingerprint
 from stream_app.audit.names import check_direction, check_names
-from stream_app.audit.people import People, has_ended
+from stream_app.audit.people import People
 from stream_app.audit.reading import Bounds, Reader, TopicReader, describe
 from stream_app.audit.records import LogRecord, Membership, Migration, Standing
 from stream_app.audit.recount import Entry
@@ -386,7 +386,6 @@ class _Audit:
         kinds = self._segmentations.kinds
         versions = changelog.position.versions if changelog.position else {}
         in_force = {kinds.get(name, "learned") for name, version in versions.items() if version >= 0}
-        rows = {customer_id: row for customer_id, row in rows.items() if not has_ended(row)}
         if "rules" in in_force:
             return {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms <= -NO_TIME}
         acted = {customer_id for customer_id, row in rows.items() if row.totals.first_at_ms < -NO_TIME}

@@ -13,6 +13,7 @@ from stream_app.bootstrap.segmentation import create_migration_context
 from stream_app.contracts.inputs.identities import IDENTITIES
 from stream_app.contracts.inputs.table import STATEMENT_CONTRACTS
 from stream_app.core.clock import DAY_MS
+from stream_app.core.consent import ConsentRules
 from stream_app.settings.sections import Settings
 
 
@@ -28,10 +29,10 @@ def create_deployment(settings: Settings) -> Deployment:
         timezone=settings.business.timezone,
         gap_ms=settings.records.trusted_gap_days * DAY_MS,
         consent=context.consent,
-        people=partial(_create_people, settings) if settings.identities.enabled else None,
+        people=partial(_create_people, settings, context.consent) if settings.identities.enabled else None,
     )
 
 
-def _create_people(settings: Settings) -> People:
+def _create_people(settings: Settings, consent: ConsentRules) -> People:
     decoder = create_decoders(settings, contracts=STATEMENT_CONTRACTS)[IDENTITIES.topic]
-    return People(create_topic_names(settings), decoder, create_weaver(settings))
+    return People(create_topic_names(settings), decoder, create_weaver(settings), consent)

@@ -34,7 +34,8 @@ from stream_app.native.structures import MEMORY_PARTS, SERIES_MAX, Columns, Memo
 
 _CODES: Final = 32_768
 """Segment codes are 16-bit numbers ≥ 0."""
-
+_BARRED_MS: Final = -NO_TIME + 2
+"""In place of the first instant, `SEG_BARRED_MS`."""
 
 NOTICED: Final = "~upcoming"
 """After a segmentation's name: the name of the place that keeps the notices given ahead of its moves."""
@@ -370,8 +371,12 @@ class CustomerTable:
         raise refusal_error(refusal, customer_id)
 
     def has_ended(self, number: int) -> bool:
-        """Return whether a row's customer goes by another id."""
-        return int(self.activity["first_at_ms"][number]) > -NO_TIME
+        """Return whether a row's customer goes by another id; one that is barred has statements on consent."""
+        return int(self.activity["first_at_ms"][number]) > -NO_TIME and not self.is_barred(number)
+
+    def is_barred(self, number: int) -> bool:
+        """Return whether a row's customer has not agreed to be known (`native/barring.c`)."""
+        return int(self.activity["first_at_ms"][number]) == _BARRED_MS
 
     def bring(self, customer_ids: Sequence[str], rows: Sequence[bytes]) -> None:
         """Put encoded rows in that stand in no segment, whatever they say; sums over members stay as they are.

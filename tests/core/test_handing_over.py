@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from stream_app.core.clock import DAY_MS
-from stream_app.core.events import ENGAGEMENT, PURCHASE, Event, pack_events
+from stream_app.core.events import CONSENT, ENGAGEMENT, PURCHASE, Event, pack_events
 from stream_app.core.handing_over import Ended, Going, Handed, end_ids, event_of, take_over
 from stream_app.core.identities import MERGE_STATEMENT, Identities, Merge, Statement
+from stream_app.core.kept import encode_kept
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome, process_events, sweep
 from stream_app.errors import SegmenterError
@@ -195,6 +196,46 @@ def test_row_that_arrives_keeps_sums_over_members_as_a_recount_has_them() -> Non
     kept = [here.table.members(number) for number in range(1 + len(AUDIENCES))]
     here.table._member_sums = None
     assert kept == [here.table.members(number) for number in range(1 + len(AUDIENCES))]
+
+
+def consent(day: int, customer_id: str, *, is_granted: bool) -> Event:
+    kept = encode_kept([(b"consent.segmentation", is_granted)])
+    return Event(CONSENT, customer_id, "", START_MS + day * DAY_MS, "consent", kept=kept)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_withdrawal_under_an_id_holds_for_the_customer_that_it_goes_by(stays: bool) -> None:
+    there = partition()
+    here = there if stays else partition()
+    views = [Event(ENGAGEMENT, "id0", f"e{number}", START_MS + number * DAY_MS, "view") for number in range(3)]
+    process_events(here, pack_events(views, [0] * 3, 0))
+    acts = [Event(ENGAGEMENT, "id1", "e", START_MS, "view"), consent(3, "id1", is_granted=False)]
+    process_events(there, pack_events(acts, [0, 0], 0))
+    assert here.table.places["segment"][: len(AUDIENCES), here.table.find("id0")].any()
+    assert not there.table.has_ended(there.table.find("id1")), "what it has said of consent is not lost"
+    ended = end_ids(there, [Going("id1", "id0", START_MS + 4 * DAY_MS, 0, stays=stays)])
+    if not stays:
+        bring(here, *ended.handed)
+    assert there.table.has_ended(there.table.find("id1"))
+    number = here.table.find("id0")
+    assert here.table.is_barred(number)
+    assert not here.table.places["segment"][: len(AUDIENCES), number].any()
+    assert here.table.traits_of("id0") == {"consent.segmentation": False}
+    late = Event(ENGAGEMENT, "id0", "late", START_MS + 5 * DAY_MS, "view")
+    assert process_events(here, pack_events([late], [0], 0)).not_profiled == 1
+
+
+def test_id_that_arrives_at_a_customer_who_has_withdrawn_brings_nothing_back() -> None:
+    here, there = partition(), partition()
+    process_events(here, pack_events([consent(1, "id0", is_granted=False)], [0], 0))
+    process_events(there, pack_events([Event(PURCHASE, "id1", "p", START_MS, "order_completed", 900, "o")], [0], 0))
+    ended = hand_over(there, "id1", "id0", START_MS + 2 * DAY_MS)
+    assert ended is not None
+    outcome = bring(here, *ended.handed)
+    number = here.table.find("id0")
+    assert here.table.is_barred(number)
+    assert int(here.table.activity["purchases"][number]) == 0
+    assert not len(outcome.moves)
 
 
 def test_id_that_nobody_knows_has_nothing_to_hand_over() -> None:
