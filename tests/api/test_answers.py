@@ -235,7 +235,7 @@ def test_mistake_is_answered_as_a_problem(client: httpx.Client, path: str, statu
         ("/v1/customers/customer-1/segments", "known are include"),
         ("/v1/customers/customer-1/migrations", "known are cursor, limit, segmentation"),
         (f"{VALUE}/segments", "this route takes none"),
-        (f"{VALUE}/segments/s1/members", "known are cursor, format, limit, order, since"),
+        (f"{VALUE}/segments/s1/members", "known are cursor, format, limit, order, purpose, since"),
         (f"{VALUE}/flows", "known are cause, from, to"),
         (f"{VALUE}/flows/daily", "known are cause, from, to"),
         (f"{VALUE}/sizes", "known are from, to"),
@@ -243,7 +243,8 @@ def test_mistake_is_answered_as_a_problem(client: httpx.Client, path: str, statu
         (f"{VALUE}/models/1", "this route takes none"),
         (
             "/v1/migrations/stream",
-            "known are cause, change, direction, from, holdout, last_event_id, min_margin, segmentation, to, token",
+            "known are cause, change, direction, from, holdout, last_event_id, min_margin, "
+            "purpose, segmentation, to, token",
         ),
     ],
 )
