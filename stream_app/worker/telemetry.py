@@ -166,7 +166,8 @@ class Telemetry:
         yield Reading(IDENTITY_STATEMENTS, ("taken",), self._identities.taken)
         yield Reading(IDENTITY_STATEMENTS, ("refused",), self._identities.refused.total())
         yield Reading(IDENTITY_ALIASES, (), len(self._identities.weaver.identities))
-        yield Reading(IDENTITY_WAITING, (), sum(lane.joiner.waiting for lane in lanes.values() if lane.joiner))
+        joiners = [lane.folding.joiner for lane in lanes.values()]
+        yield Reading(IDENTITY_WAITING, (), sum(joiner.waiting for joiner in joiners if joiner))
 
     def _lags(self) -> Iterator[Reading]:
         for (topic, number), waiting in records_waiting(self._owned, *self._log_ends()).items():
@@ -209,10 +210,10 @@ class Telemetry:
 
 def _privacy(lanes: Collection[PartitionLoop]) -> Iterator[Reading]:
     """Yield what is known of privacy requests."""
-    found = [lane.privacy.open_requests() for lane in lanes]
+    found = [lane.folding.privacy.open_requests() for lane in lanes]
     yield Reading(PRIVACY_OPEN, (), sum(each.waiting for each in found))
     yield Reading(PRIVACY_OVERDUE, (), sum(each.overdue for each in found))
-    yield Reading(PRIVACY_MARKS, (), sum(len(lane.privacy.marks) for lane in lanes))
+    yield Reading(PRIVACY_MARKS, (), sum(len(lane.folding.privacy.marks) for lane in lanes))
     oldest = [each.oldest_ms for each in found if each.oldest_ms is not None]
     if oldest:
         yield Reading(PRIVACY_OLDEST, (), min(oldest) / SECOND_MS)

@@ -148,7 +148,7 @@ class IdsTakenAsTheyCome(OwnedPartitions):
 
     def _start(self, number: int, restored: RestoredPartition, delivery: Delivery) -> None:
         super()._start(number, restored, delivery)
-        joiner = self.lanes[number].joiner
+        joiner = self.lanes[number].folding.joiner
         if joiner is not None:
             joiner.sort_out = lambda part, _: part  # type: ignore[method-assign]
 

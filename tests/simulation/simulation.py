@@ -324,7 +324,7 @@ class Simulation:
             if worker.identities is not None:
                 if worker.identities.next_offset < self.log[self.topics.identities, 0].end:
                     return f"{worker.process} has not read all statements"
-                if any(lane.joiner and lane.joiner.is_waiting for lane in worker.owned.lanes.values()):
+                if any(lane.folding.joiner and lane.folding.joiner.is_waiting for lane in worker.owned.lanes.values()):
                     return f"{worker.process} has ids to look at"
             if any(lane.waiting_records for lane in worker.owned.lanes.values()):
                 return f"{worker.process} has a backlog"

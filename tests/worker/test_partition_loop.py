@@ -364,7 +364,7 @@ async def play_with_ends(ends: Sequence[tuple[int, bool]]) -> MemoryLog:
         if not stage.failures:
             await asyncio.wait([asyncio.create_task(stage.lane.close())])
         else:
-            stage.lane._folder.cancel()  # type: ignore[union-attr]  # as the process's end would
+            stage.lane._folds.cancel()  # type: ignore[union-attr]  # as the process's end would
     assert sum(stage.lane.committed.offsets.values()) == len(HISTORY)
     assert_log_agrees(stage)
     return log

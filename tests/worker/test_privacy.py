@@ -222,11 +222,11 @@ def test_marks_are_dropped_when_inputs_are_gone_but_for_those_of_suppressed_cust
         asked = [request(1, "erase", "c1"), request(1, "suppress", "c2")]
         await take(worker, events=[purchase(0), purchase(0, customer_id="c2")], requests=asked)
         lane = worker.owned.lanes[0]
-        assert len(lane.privacy.marks) == 2
-        now_ms = lane.privacy._now_ms() + 31 * DAY_MS
-        lane.privacy._now_ms = lambda: now_ms
+        assert len(lane.folding.privacy.marks) == 2
+        now_ms = lane.folding.privacy._now_ms() + 31 * DAY_MS
+        lane.folding.privacy._now_ms = lambda: now_ms
         lane.wake()
-        while len(lane.privacy.marks) > 1:
+        while len(lane.folding.privacy.marks) > 1:
             await asyncio.sleep(0.01)
         await worker.work(*both())
         kept = {key: value for key, value in live(log.records[TOPICS.changelog, 0]).items() if key[:1] == b"\xff"}
