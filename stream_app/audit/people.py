@@ -185,12 +185,16 @@ class People:
     def check_causes(
         self, migrations: Iterable[Migration], positions: Mapping[str, int], log: Log
     ) -> Iterator[Finding]:
-        """Check that merges name a statement, or a row that was taken over, of an id that was named."""
+        """Check that merges name a statement, or a row that was taken over, of an id that was named.
+
+        A statement that is refused may be what others go by another id for: those of an alias that turns out to be shared.
+        """
         for seen in migrations:
             topic, offset = seen.cause.topic, seen.cause.offset
             is_row = topic == self._names.handovers and seen.cause.partition == log.partition
             is_right = is_row and offset < positions.get(self._names.handovers, 0)
-            is_right |= topic == self._names.identities and offset not in self._refusals
+            refusal = self._refusals.get(offset)
+            is_right |= topic == self._names.identities and (refusal is None or refusal.reason == "shared_alias")
             if not (is_right and self.is_known(seen.customer_id)):
                 message = f"{seen.segmentation} {seen.sequence} is by a merge, and names none"
                 yield Finding("causes", message, seen.customer_id, log.at(seen.offset))

@@ -16,7 +16,7 @@ from stream_app.adapters.redis_client import RedisConnection
 from tests.support.servers import RedisServer
 
 TURNS = 60
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 """Only ever waited for in full by a test that fails."""
 
 

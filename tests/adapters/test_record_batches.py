@@ -33,7 +33,7 @@ from stream_app.errors import BatchDamaged, BatchFormatUnknown
 from stream_app.native import batches as native
 from stream_app.native.library import function
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 BATCH_BYTES = 900_000
 TP = TopicPartition("purchases", 0)
 READ_COMMITTED, READ_UNCOMMITTED = 1, 0

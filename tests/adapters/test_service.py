@@ -14,7 +14,7 @@ from tests.support.processes import free_port
 from tests.support.services import fetch
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 """Only ever waited for in full by a test that fails."""
 
 SERVICE = """

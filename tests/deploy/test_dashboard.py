@@ -17,7 +17,7 @@ from tests.deploy.monitoring import RULES, served
 from tests.support.processes import wait_for
 from tests.support.servers import PrometheusServer
 
-PATIENCE_SECONDS = 40
+PATIENCE_SECONDS = 180
 DEPLOYMENTS = ("north", "south")
 LABELS = {
     "topic": ("purchases", "segment-memberships"),

@@ -20,7 +20,7 @@ from tests.deploy.monitoring import RULES, served
 from tests.support.processes import wait_for
 from tests.support.servers import PrometheusServer
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 LEFT_OUT = ("offset", "ratio_rate1h", "ALERTS", "level=~")
 """Of expressions about more time than passes here, about alerts, and about levels that no segment here has."""
 NAMES = ("value", "visits")

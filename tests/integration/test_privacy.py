@@ -24,7 +24,7 @@ from tests.support.servers import RedisServer
 __all__ = ["deploy"]
 CUSTOMERS = [f"person-{number:03}" for number in range(120)]
 GONE = CUSTOMERS[::10]
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 FORCED = {
     "segment.ms": "100",
     "min.cleanable.dirty.ratio": "0.0",

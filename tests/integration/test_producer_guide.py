@@ -141,11 +141,15 @@ def test_librdkafka_puts_customers_elsewhere_unless_told(
 
 
 def test_table_of_topics_says_what_is_made() -> None:
+    settings = Settings.model_validate({"identities": {"enabled": True}})
     rows = [row.strip("| ").split(" | ") for row in re.findall(r"\n(\| `.*)", topics_section())]
     described = {name: (int(row[2].split(",")[0]), row[3]) for row in rows for name in re.findall("`([^`]+)`", row[0])}
-    assert described == {spec.name: (spec.partitions, cleanup_of(spec)) for spec in create_topic_specs(Settings())}
+    assert described == {spec.name: (spec.partitions, cleanup_of(spec)) for spec in create_topic_specs(settings)}
 
 
 def cleanup_of(spec: TopicSpec) -> str:
     policy = spec.properties["cleanup.policy"]
-    return f"{policy}, {int(spec.properties['retention.ms']) // DAY_MS} days" if policy == "delete" else policy
+    if policy != "delete":
+        return policy
+    days = int(spec.properties["retention.ms"]) // DAY_MS
+    return f"{policy}, {days} days" if days >= 0 else f"{policy}, never"
