@@ -187,7 +187,7 @@ class People:
     ) -> Iterator[Finding]:
         """Check that merges name a statement, or a row that was taken over, of an id that was named.
 
-        A statement that is refused may be what others go by another id for: those of an alias that turns out to be shared.
+        A statement that is refused may be why others go by another id: those of an alias that turns out to be shared.
         """
         for seen in migrations:
             topic, offset = seen.cause.topic, seen.cause.offset
