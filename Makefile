@@ -34,7 +34,7 @@ demo: $(VENV)/.runtime $(VENV)/.demo ## segment the real CDNOW customers and wri
 	@$(BIN)/segmenter demo
 
 test: setup programs ## run all tests; core/, segmentations/ and learning/ must be covered to the last branch
-	$(BIN)/python -m pytest -n auto --cov --cov-report= $(if $(MAY_INSTALL),,--skip-missing)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(if $(MAY_INSTALL),,--skip-missing)
 	$(BIN)/coverage report --include='stream_app/core/*,stream_app/learning/*,stream_app/segmentations/*' --fail-under=100
 
 scenarios: $(VENV)/.dev ## run scenarios of segments through the embedded runtime, a line for each (SCENARIOS=folder)
