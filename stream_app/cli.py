@@ -66,7 +66,7 @@ COMMANDS: Final = {
     ),
     "identities": Entry(
         "stream_app.commands.identities:identities",
-        "Show which ids are one customer's, by the statements in files.",
+        "Show which ids are one customer's, by the statements on Kafka or in files.",
         ("replay",),
     ),
     "privacy": Entry(

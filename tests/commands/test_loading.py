@@ -43,7 +43,7 @@ def test_every_option_is_explained(name: str) -> None:
 
 def test_list_of_commands_is_complete() -> None:
     listed = {entry.place.rpartition(":")[0].rpartition(".")[2] for entry in COMMANDS.values()}
-    shared = {"__init__", "groups", "input_files", "model_text", "serving", "trials"}
+    shared = {"__init__", "groups", "input_files", "model_text", "privacy_page", "serving", "statements", "trials"}
     modules = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - shared
     assert listed == modules
 
