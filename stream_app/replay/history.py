@@ -24,7 +24,6 @@ from stream_app.core.arrays import grouped
 from stream_app.core.clock import format_instant
 from stream_app.core.events import ENGAGEMENT, PURCHASE, REFUND, Events
 from stream_app.core.local_days import FIRST_DAY, LAST_DAY, UTC, local_day, local_days
-from stream_app.core.moves import CAUSE_KINDS, CHANGES
 from stream_app.core.partition import Partition
 from stream_app.core.processor import Outcome
 from stream_app.core.segmentation import NEVER_MS
@@ -32,6 +31,7 @@ from stream_app.core.segments import Roster
 from stream_app.native.structures import EVENT
 from stream_app.replay.acts import ActsSample
 from stream_app.replay.listing import listing_document
+from stream_app.replay.move_keys import PERIOD_SHIFT, move_keys, read_move_key
 from stream_app.replay.overlaps import overlaps_document
 from stream_app.replay.rfm import rfm_document
 from stream_app.replay.shares import shared_out
@@ -41,9 +41,7 @@ from stream_app.replay.trade import DailyTrade, Sales
 Span: TypeAlias = tuple[int, int]
 """The first and the last day that there is a history of."""
 ALL_DAYS: Final[Span] = (FIRST_DAY, LAST_DAY)
-_DAY_SHIFT, _FROM_SHIFT, _TARGET_SHIFT, _CAUSE_SHIFT = 40, 23, 6, 3
-_REST_MASK: Final = (1 << _DAY_SHIFT) - 1
-_CODE_MASK, _KIND_MASK = 2**17 - 1, 2**3 - 1
+_REST_MASK: Final = (1 << PERIOD_SHIFT) - 1
 _REVENUE, _ORDERS, _ENGAGEMENTS = range(3)
 
 
@@ -142,9 +140,7 @@ class DailyFlows:
             Whose days.
         """
         codes = roster.codes.astype(np.int64)[moves["target"]]
-        keys = local_days(moves["effective_at_ms"], timezone) << _DAY_SHIFT
-        keys |= (moves["from_code"].astype(np.int64) + 1 << _FROM_SHIFT) | (codes + 1 << _TARGET_SHIFT)
-        keys |= (moves["cause"].astype(np.int64) << _CAUSE_SHIFT) | moves["change"]
+        keys = move_keys(local_days(moves["effective_at_ms"], timezone), codes, moves)
         found, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
         is_first = moves["after"]["first_at_ms"] == moves["effective_at_ms"]  # then there is no state before
         revenue = _sums(places, np.where(is_first, 0, moves["before"]["revenue_minor"]))
@@ -157,12 +153,13 @@ class DailyFlows:
         ids = roster.ids
         customers, revenue_minor = (_within(span, counts) for counts in (self._customers, self._revenue_minor))
         keys = sorted(customers)
+        told = [read_move_key(key) for key in keys]
         return {
-            "day": [key >> _DAY_SHIFT for key in keys],
-            "from": [ids.get((key >> _FROM_SHIFT & _CODE_MASK) - 1) for key in keys],
-            "to": [ids.get((key >> _TARGET_SHIFT & _CODE_MASK) - 1) for key in keys],
-            "cause": [CAUSE_KINDS[key >> _CAUSE_SHIFT & _KIND_MASK] for key in keys],
-            "change": [CHANGES[key & _KIND_MASK] for key in keys],
+            "day": [each.period for each in told],
+            "from": [ids.get(each.from_code) for each in told],
+            "to": [ids.get(each.target) for each in told],
+            "cause": [each.cause for each in told],
+            "change": [each.change for each in told],
             "customers": [customers[key] for key in keys],
             "revenue_minor": [revenue_minor[key] for key in keys],
         }
@@ -221,12 +218,12 @@ class DailyEvents:
     def document(self, span: Span = ALL_DAYS) -> dict[str, Any]:
         """Return the days as columns."""
         columns = [
-            _within(span, {day << _DAY_SHIFT: counts[place] for day, counts in self._days.items()})
+            _within(span, {day << PERIOD_SHIFT: counts[place] for day, counts in self._days.items()})
             for place in (_REVENUE, _ORDERS, _ENGAGEMENTS)
         ]
         keys = sorted(columns[_REVENUE])
         names = ("revenue_minor", "orders", "engagements")
-        return {"day": [key >> _DAY_SHIFT for key in keys]} | {
+        return {"day": [key >> PERIOD_SHIFT for key in keys]} | {
             name: [column[key] for key in keys] for name, column in zip(names, columns, strict=True)
         }
 
@@ -264,8 +261,8 @@ def _within(span: Span, counts: Mapping[int, int]) -> dict[int, int]:
     first, last = span
     found: dict[int, int] = {}
     for key, count in counts.items():
-        day = min(max(key >> _DAY_SHIFT, first), last)
-        own = day << _DAY_SHIFT | key & _REST_MASK
+        day = min(max(key >> PERIOD_SHIFT, first), last)
+        own = day << PERIOD_SHIFT | key & _REST_MASK
         found[own] = found.get(own, 0) + count
     return found
 

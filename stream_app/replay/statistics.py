@@ -26,6 +26,7 @@ from stream_app.core.segmentation import Segmentation
 from stream_app.core.segments import Roster
 from stream_app.core.trust import Trust
 from stream_app.replay.history import History, period
+from stream_app.replay.move_keys import move_keys, read_move_key
 from stream_app.segmentations.describing import Described
 
 EXAMPLE_CHANGES: Final = ("lapsed", "returned", "moved")
@@ -35,8 +36,6 @@ AUDIENCE_CHANGES: Final = ("entered", "left")
 ENTERED: Final = "entered"
 """The change of a customer's first entry."""
 _WEEK_DAYS: Final = WEEK_MS // DAY_MS
-_WEEK_SHIFT, _FROM_SHIFT, _TARGET_SHIFT, _CAUSE_SHIFT = 40, 23, 6, 3
-_CODE_MASK, _KIND_MASK = 2**17 - 1, 2**3 - 1
 OWN_CAUSES: Final = tuple(kind for kind in CAUSE_KINDS if kind not in VERSION_CAUSES)
 
 
@@ -70,21 +69,17 @@ class SegmentationStatistics:
             Whether entering a segment from none is a first entry, and no move; into an audience it is one.
         """
         weeks = local_days(np.minimum(moves["decided_at_ms"], reached_ms), timezone) // _WEEK_DAYS
-        keys = weeks << _WEEK_SHIFT | moves["cause"].astype(np.int64) << _CAUSE_SHIFT | moves["change"]
-        for name, shift in (("from_code", _FROM_SHIFT), ("target", _TARGET_SHIFT)):
-            keys |= moves[name].astype(np.int64) + 1 << shift
+        keys = move_keys(weeks, moves["target"].astype(np.int64), moves)
         ids = roster.ids
         codes = roster.codes.tolist()
         found, counts = np.unique(keys, return_counts=True)
         for key, count in zip(found.tolist(), counts.tolist(), strict=True):
-            week, from_code = key >> _WEEK_SHIFT, (key >> _FROM_SHIFT & _CODE_MASK) - 1
-            target = (key >> _TARGET_SHIFT & _CODE_MASK) - 1
-            cause, change = key >> _CAUSE_SHIFT & _KIND_MASK, key & _KIND_MASK
-            ends, kind = (ids.get(from_code), ids.get(codes[target])), CAUSE_KINDS[cause]
+            week, from_code, target, kind, change = read_move_key(key)
+            ends = ids.get(from_code), ids.get(codes[target])
             self._flows[ends] += count
             self._version_flows[ends] += count * (kind in VERSION_CAUSES)
-            self._changes[CHANGES[change]] += count
-            is_entry = has_entries and CHANGES[change] == ENTERED
+            self._changes[change] += count
+            is_entry = has_entries and change == ENTERED
             if not is_entry:
                 self._causes[kind] += count
             week_ms = day_start_ms(week * _WEEK_DAYS, timezone)

@@ -266,7 +266,7 @@ def test_ledger_of_a_series_that_nobody_numbered_cannot_be_encoded() -> None:
 def test_bytes_beside_a_row_are_those_put_in_last_whatever_their_sizes(what: str) -> None:
     random, table, expected = Random(8), CustomerTable([]), dict[str, bytes]()
     found = function(f"seg_table_{what}", Bytes, ctypes.c_void_p, ctypes.c_int64)
-    limit = {"ledger": 61_440, "traits": 128 * (12 + 255 + 4_096)}[what]
+    limit = {"ledger": 61_440, "traits": (128 + 16) * (12 + 255 + 4_096)}[what]
     for number in range(12_000):
         customer_id = f"c{random.randrange(40)}"
         if random.random() < 0.05:

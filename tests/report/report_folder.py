@@ -15,7 +15,8 @@ from xxhash import xxh3_64_intdigest
 
 from stream_app.core.clock import DAY_MS, HOUR_MS, WEEK_MS, format_instant
 from stream_app.core.members import MemberSums, life_cycle_order, member_figures
-from stream_app.core.moves import CAUSE_KINDS
+from stream_app.core.moves import CAUSE_KINDS, VERSION_CAUSES
+from stream_app.replay.statistics import OWN_CAUSES
 from stream_app.segmentations.learned.roles import KINDS
 
 START_MS = 1_704_067_200_000  # 2024-01-01, a Monday
@@ -340,8 +341,8 @@ class ReportFolder:
             "migrations": {
                 "total": len(self.migrations),
                 "entries": causes["entered"],
-                "own_moves": moves("purchase", "refund", "engagement", "lapse", "profile", "merge"),
-                "moves_by_new_versions": moves("model", "definition"),
+                "own_moves": moves(*OWN_CAUSES),
+                "moves_by_new_versions": moves(*VERSION_CAUSES),
                 "by_change": dict(Counter(m["change"] for m in self.migrations)),
             },
             "examples": [
