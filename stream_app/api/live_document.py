@@ -10,6 +10,7 @@ whether somebody asks or not, and callers who accept an old document get the las
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -54,8 +55,6 @@ FRESH_DAYS: Final = 3
 """Days whose flows are read for each document; those of earlier days, which only late records change, are read every
 `OLD_SECONDS`."""
 OLD_SECONDS: Final = 60.0
-KEPT_SECONDS: Final = 1.0
-"""A document is given to everybody who asks within this time."""
 WARM_SECONDS: Final = 30.0
 """A document is made at least so often; made of what has hardly changed it takes a tenth of a second."""
 RETRY_SECONDS: Final = 1.0
@@ -94,7 +93,7 @@ class LiveDocument:
         self._tasks: list[asyncio.Task[None]] = []
         self._making = asyncio.Lock()
         self._made: Asset | None = None
-        self._made_at = -KEPT_SECONDS
+        self._begun_at = -math.inf
         self._old: dict[str, _Old] = {}
 
     async def start(self) -> None:
@@ -113,7 +112,9 @@ class LiveDocument:
             await self._counting.close()
 
     async def get(self, *, may_be_old: bool = False) -> Asset:
-        """Return the document of now, or of just before.
+        """Return a document that was begun since this was called: pages that listen already miss nothing.
+
+        Those who ask while one is made share the next one.
 
         Parameters
         ----------
@@ -127,10 +128,11 @@ class LiveDocument:
         """
         if may_be_old and self._made is not None:
             return self._made
+        asked_at = self._clock()
         async with self._making:
-            if self._made is None or self._clock() - self._made_at >= KEPT_SECONDS:
+            if self._made is None or self._begun_at < asked_at:
+                self._begun_at = self._clock()
                 self._made = await self._make()
-                self._made_at = self._clock()
             return self._made
 
     async def _keep_warm(self) -> None:

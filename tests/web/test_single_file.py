@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.core.moves import CAUSE_KINDS
 from stream_app.web.single_file import compress, lay_end_to_end, single_file
 
 VENDOR = Path(str(resources.files("stream_app.web") / "vendor"))
@@ -84,3 +85,10 @@ def test_what_is_vendored_is_what_was_published() -> None:
     for name, digest in listed.items():
         assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
     assert {Path(name).parent.name for name in listed if Path(name).name == "LICENSE"} == {"uplot"}
+
+
+@pytest.mark.parametrize("table", ["CAUSE_NAMES", "CAUSE_COLOURS"])
+def test_every_cause_of_a_move_has_a_name_and_a_colour(table: str) -> None:
+    text = (resources.files("stream_app.web") / "assets" / "pages" / "movements.js").read_text("utf-8")
+    (entries,) = re.findall(rf"const {table} = {{(.*?)}};", text, re.DOTALL)
+    assert set(re.findall(r"(\w+): ", entries)) == set(CAUSE_KINDS)

@@ -7,6 +7,7 @@ import { Latest, Stream, count } from "./live.js";
 import { Pages, begin } from "./main.js";
 import { Run } from "./model.js";
 import { healthPage } from "./pages/health.js";
+import { CAUSE_NAMES } from "./pages/movements.js";
 import { signInPage } from "./pages/signin.js";
 import { refresh } from "./refreshing.js";
 import { refusedParts } from "./refused_parts.js";
@@ -42,12 +43,15 @@ class Site {
     await this.fetchDocument(true);
     this.shown.show();
     if (!this.isLive) return;
-    this.reloadDocument().then(() => { document.documentElement.dataset.current = "yes"; });  // the one at hand may be older than the stream
+    this.reloadDocument().then(() => {  // the one at hand may be older than the stream
+      refresh(this.shown);
+      document.documentElement.dataset.current = "yes";
+    });
     setInterval(() => this.reloadDocument(), DOCUMENT_MS);
   }
 
   listen() {
-    const causes = ["purchase", "refund", "engagement", "lapse", "profile", "model", "definition"];
+    const causes = Object.keys(CAUSE_NAMES).filter((cause) => cause !== "erasure");  // such moves say "consent"
     this.stream = new Stream(causes, {
       onMove: (move) => this.receive(move),
       onState: (state) => {

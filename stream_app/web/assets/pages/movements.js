@@ -10,11 +10,12 @@ import { addressOf, weeksOf } from "../state.js";
 
 export const CAUSE_NAMES = {
   purchase: "Purchase", refund: "Refund", engagement: "Engagement", lapse: "Passing of time", profile: "Profile",
-  model: "New model", definition: "New definition", merge: "Merge of ids",
+  model: "New model", definition: "New definition", merge: "Merge of ids", consent: "Consent",
+  erasure: "Erasure",
 };
 const CAUSE_COLOURS = {
   purchase: "--cool-2", refund: "--warm-4", engagement: "--cool-5", lapse: "--warm-0", profile: "--cool-1",
-  model: "--cool-7", definition: "--cool-9", merge: "--cool-3",
+  model: "--cool-7", definition: "--cool-9", merge: "--cool-3", consent: "--warm-2", erasure: "--warm-1",
 };
 const KINDS = { lapsed: "Lapsed", returned: "Won back", entered: "Entered", left: "Left" };
 const RIBBONS_MAX = 30;
