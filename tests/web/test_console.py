@@ -355,7 +355,7 @@ def test_movements_are_filtered_and_lead_to_those_who_moved(browser: Driver, con
 
 def test_health_says_how_far_the_view_is(browser: Driver, console: str, view: ViewOfReplay) -> None:
     view.beat()
-    (found,) = browser.visit(Visit(f"{console}/#/health", actions=[{"wait": DRAWN}]))
+    (found,) = browser.visit(Visit(f"{console}/#/health", actions=[{"wait": "[data-own] .tile"}]))  # ready, that is
     waiting = {row[0]: row[3] for row in found.rows("How far the view has read")}
     assert waiting["migrations"] == "3"
     assert tile(found, "View").startswith("up to date")
