@@ -32,8 +32,8 @@ from stream_app.audit.traits import check_traits
 from stream_app.contracts.decoding import Decoder
 from stream_app.core.clock import NO_TIME
 from stream_app.core.consent import EVERYBODY, ConsentRules
-from stream_app.core.identities import Refused, Statement
-from stream_app.core.weaving import Weaver
+from stream_app.core.identities import Refused
+from stream_app.core.weaving import Weaver, statement_of
 from stream_app.errors import InvalidRecord
 
 ORDERS_MAX: Final = 16
@@ -134,7 +134,7 @@ class People:
             except InvalidRecord as error:
                 self._refusals[record.offset] = _Refusal(error.reason, error.field, record)
                 continue
-            said = Statement(event.at_ms, event.event_id, event.customer_id, event.type, event.kept.decode())
+            said = statement_of(event)
             taken = self._weaver.take(said)
             if isinstance(taken, Refused):
                 self._refusals[record.offset] = _Refusal(taken.reason, "alias", record)

@@ -310,8 +310,7 @@ class _Audit:
         migrations = [each for each in migrations if each.customer_id not in apart]
         duplicates, findings = checks.check_totals(known, acts, log, profiles.keys())
         tally.add(findings)
-        apart_acts = sum(len(entries) for customer_id, entries in inputs.entries.items() if customer_id in apart)
-        figures["folded"] += inputs.counts["folded or repeated"] - apart_acts - duplicates
+        figures["folded"] += inputs.counts["folded or repeated"] - consented.left_out - duplicates
         figures["duplicates"] += duplicates
         tally.add(check_traits(known, profiles, log))
         self._check_names(migrations, acts, migration_log)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from stream_app.contracts.decoding import Decoder
 from stream_app.contracts.inputs.contract import InputContract
-from stream_app.contracts.inputs.table import INPUT_CONTRACTS
+from stream_app.contracts.inputs.identities import IDENTITIES
+from stream_app.contracts.inputs.table import INPUT_CONTRACTS, STATEMENT_CONTRACTS
 from stream_app.contracts.policy import DecodingPolicy
 from stream_app.core.clock import SECOND_MS
 from stream_app.settings.sections import Settings
@@ -29,3 +30,8 @@ def create_decoders(
         sensitive_allowed=frozenset(name for name, trait in traits.items() if trait.legal_basis),
     )
     return {topic: Decoder(contract, policy) for topic, contract in contracts.items()}
+
+
+def create_statement_decoder(settings: Settings) -> Decoder:
+    """Return the decoder of statements on which ids are one customer's."""
+    return create_decoders(settings, contracts=STATEMENT_CONTRACTS)[IDENTITIES.topic]

@@ -6,12 +6,10 @@ from functools import partial
 
 from stream_app.audit.people import People
 from stream_app.audit.verification import Deployment
-from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.decoding import create_decoders, create_statement_decoder
 from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.kafka import create_connection, create_topic_names
 from stream_app.bootstrap.segmentation import create_migration_context
-from stream_app.contracts.inputs.identities import IDENTITIES
-from stream_app.contracts.inputs.table import STATEMENT_CONTRACTS
 from stream_app.core.clock import DAY_MS
 from stream_app.core.consent import ConsentRules
 from stream_app.settings.sections import Settings
@@ -34,5 +32,5 @@ def create_deployment(settings: Settings) -> Deployment:
 
 
 def _create_people(settings: Settings, consent: ConsentRules) -> People:
-    decoder = create_decoders(settings, contracts=STATEMENT_CONTRACTS)[IDENTITIES.topic]
+    decoder = create_statement_decoder(settings)
     return People(create_topic_names(settings), decoder, create_weaver(settings), consent)

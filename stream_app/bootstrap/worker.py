@@ -10,15 +10,13 @@ from stream_app.adapters.kafka_client import KafkaConnection, committed_records
 from stream_app.adapters.listening import Address
 from stream_app.adapters.state_log import KafkaStateLog
 from stream_app.adapters.topic_admin import require_topics
-from stream_app.bootstrap.decoding import create_decoders
+from stream_app.bootstrap.decoding import create_decoders, create_statement_decoder
 from stream_app.bootstrap.identities import create_weaver
 from stream_app.bootstrap.kafka import create_connection, create_topic_names, create_topic_specs
 from stream_app.bootstrap.learning import create_trainer_settings
 from stream_app.bootstrap.privacy import create_privacy_rules
 from stream_app.bootstrap.segmentation import create_migration_context, create_segmentations, intervals_ms
 from stream_app.contracts.decoding import Decoder
-from stream_app.contracts.inputs.identities import IDENTITIES
-from stream_app.contracts.inputs.table import STATEMENT_CONTRACTS
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.errors import ConfigurationError
 from stream_app.native.library import library
@@ -110,7 +108,7 @@ def _create_identity_follower(settings: Settings, connection: KafkaConnection) -
     """Return what follows the deployment's statements on ids; None if nothing does."""
     if not settings.identities.enabled:
         return None
-    decoder = create_decoders(settings, contracts=STATEMENT_CONTRACTS)[IDENTITIES.topic]
+    decoder = create_statement_decoder(settings)
     topic = create_topic_names(settings).identities
     return IdentityFollower(connection, topic, decoder, create_weaver(settings), settings.kafka.partitions)
 

@@ -51,7 +51,7 @@ def _follow(weaver: Weaver, readers: Sequence[Reader]) -> Iterator[tuple[Stateme
     for batch in merge_by_time(readers):
         events = batch.events()
         for index in np.flatnonzero(events.records["kind"] == MERGE).tolist():
-            said = statement_of(events, index)
+            said = statement_of(events.event(index))
             taken = weaver.take(said)
             if isinstance(taken, Refused):
                 yield said, taken

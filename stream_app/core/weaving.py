@@ -10,7 +10,6 @@ A chunk without statements, where no alias is known, is not looked at.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from stream_app.core.arrays import Indices
-from stream_app.core.events import MERGE, TEXT_SIZES, Events, Records, Texts
+from stream_app.core.events import MERGE, Event, Events, Records, Texts
 from stream_app.core.identities import NO_RULES, Identities, IdentityRules, Merge, Refused, Statement
 from stream_app.core.partition import Reached, Sweeps
 
@@ -177,7 +176,7 @@ class _Weaving:
         self._end += len(customer) + len(others)
 
     def _follow(self, index: int) -> None:
-        said = statement_of(self._events, index)
+        said = statement_of(self._events.event(index))
         taken = self._weaver.take(said)
         if isinstance(taken, Refused):
             self._refused.append((index, taken))
@@ -210,12 +209,6 @@ class _Weaving:
         return np.concatenate((texts, np.frombuffer(b"".join(self._texts), np.uint8))) if self._texts else texts
 
 
-def statement_of(events: Events, index: int) -> Statement:
+def statement_of(event: Event) -> Statement:
     """Return the statement that an event of the kind `MERGE` is, as decoding leaves it."""
-    record = events.records[index]
-    start, sizes = int(record["text_at"]), [int(record[name]) for name in TEXT_SIZES]
-    texts = events.texts[start : start + sum(sizes)].tobytes()
-    customer, alias, kind, namespace = (
-        texts[end - size : end].decode() for size, end in zip(sizes, accumulate(sizes), strict=True)
-    )
-    return Statement(int(record["at_ms"]), alias, customer, kind, namespace)
+    return Statement(event.at_ms, event.event_id, event.customer_id, event.type, event.kept.decode())

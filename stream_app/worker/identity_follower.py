@@ -17,11 +17,10 @@ from aiokafka import TopicPartition
 
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.contracts.decoding import Decoder
-from stream_app.core.events import MERGE, Event
-from stream_app.core.identities import Refused, Statement
+from stream_app.core.identities import Refused
 from stream_app.core.placement import place_of, places_of_ids
 from stream_app.core.records import Rejection
-from stream_app.core.weaving import Weaver
+from stream_app.core.weaving import Weaver, statement_of
 from stream_app.errors import InvalidRecord
 
 RECORDS_AT_ONCE: Final = 250
@@ -158,7 +157,7 @@ class IdentityFollower:
     def _take(self, record: StatementRecord) -> list[str]:
         """Take a statement; return which ids go by another one than before."""
         try:
-            said = _statement_of(self._decoder.decode(record.value or b"", record.timestamp, record.key or b""))
+            said = statement_of(self._decoder.decode(record.value or b"", record.timestamp, record.key or b""))
         except InvalidRecord as error:
             self._refuse(record, error)
             return []
@@ -184,8 +183,3 @@ class IdentityFollower:
             return self._offsets[customer_id]
         group = self.weaver.identities.group_of(customer_id)
         return max(self._offsets.get(each, 0) for each in (group.ids if group else ()))
-
-
-def _statement_of(event: Event) -> Statement:
-    assert event.kind == MERGE
-    return Statement(event.at_ms, event.event_id, event.customer_id, event.type, event.kept.decode())

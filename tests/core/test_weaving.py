@@ -96,7 +96,7 @@ def test_events_of_the_past_are_read_under_the_ids_of_now() -> None:
 def test_any_number_of_aliases_is_found(aliases: int) -> None:
     weaver = Weaver(IdentityRules(merges_max=10**6, namespaces={}))
     for number in range(aliases):
-        weaver.take(statement_of(chunk(said(f"a{number}", f"c{number}", 1)), 0))
+        weaver.take(statement_of(chunk(said(f"a{number}", f"c{number}", 1)).event(0)))
     woven = weaver.weave(chunk(*(visit(f"a{number}", 2) for number in range(aliases))))
     assert woven is not None
     assert told(woven.events) == [(f"c{number}", f"a{number} 2") for number in range(aliases)]
