@@ -28,7 +28,7 @@ from stream_app.api.sampling import Move, ViewSampler
 from stream_app.api.store import SegmentStore, StoreUnavailable
 from stream_app.core.clock import DAY_MS, SECOND_MS
 from stream_app.core.moves import VERSION_CAUSES
-from stream_app.core.rfm import SCORES, cells_of, name_of
+from stream_app.core.rfm import cell_rows, cells_of
 from stream_app.web.document import AUDIENCE, KINDS
 from stream_app.web.staying import describe_stays, stays_of
 
@@ -219,22 +219,12 @@ def grid_of(drawn: Sequence[Buyers], names: Sequence[str], places: Places) -> di
     def total(column: np.ndarray) -> list[int]:
         return list(map(round, (np.bincount(cells, weights=column) * times).tolist()))
 
-    sums = zip(found.tolist(), total(np.ones(len(rows))), total(orders[rows]), total(revenue[rows]), strict=True)
+    sums = total(np.ones(len(rows))), total(orders[rows]), total(revenue[rows])
     return whole | {
         "without_order": round((known - len(rows)) * times),
         "recency_days": [round(limit / DAY_MS, 1) for limit in age_limits],
         "orders": order_limits,
-        "cells": [
-            {
-                "recency": number // SCORES + 1,
-                "frequency": number % SCORES + 1,
-                "name": name_of(number),
-                "customers": customers,
-                "orders": ordered,
-                "revenue_minor": revenue_minor,
-            }
-            for number, customers, ordered, revenue_minor in sums
-        ],
+        "cells": cell_rows(found.tolist(), *sums),
         "segments": _segments_of_cells(cells, names, [places[row] for row in rows.tolist()], times),
     }
 

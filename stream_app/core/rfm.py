@@ -9,6 +9,7 @@ scores.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -48,6 +49,29 @@ def cells_of(ages: Scores, orders: Scores) -> tuple[Scores, list[int], list[int]
 def name_of(cell: int) -> str:
     """Return what a cell is called."""
     return NAMES[cell // SCORES][cell % SCORES]
+
+
+def cell_rows(cells: Iterable[int], *sums: Iterable[int]) -> list[dict[str, int | str]]:
+    """Return a document of each cell that has customers: its scores, what it is called, and what it adds up to.
+
+    Parameters
+    ----------
+    cells
+        Their numbers.
+    sums
+        Of each cell: customers, their orders, and their net revenue.
+    """
+    return [
+        {
+            "recency": number // SCORES + 1,
+            "frequency": number % SCORES + 1,
+            "name": name_of(number),
+            "customers": customers,
+            "orders": orders,
+            "revenue_minor": revenue_minor,
+        }
+        for number, customers, orders, revenue_minor in zip(cells, *sums, strict=True)
+    ]
 
 
 def scores(values: Scores) -> tuple[Scores, list[int]]:

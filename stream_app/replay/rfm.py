@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stream_app.core.clock import DAY_MS, NO_TIME
 from stream_app.core.partition import Partition
-from stream_app.core.rfm import SCORES, Scores, cells_of, name_of
+from stream_app.core.rfm import Scores, cell_rows, cells_of
 from stream_app.core.segments import NO_SEGMENT
 from stream_app.replay.spreads import codes_of
 
@@ -43,17 +43,7 @@ def rfm_document(partition: Partition) -> dict[str, Any]:
         "without_order": known - len(rows),
         "recency_days": [round(limit / DAY_MS, 1) for limit in age_limits],
         "orders": order_limits,
-        "cells": [
-            {
-                "recency": number // SCORES + 1,
-                "frequency": number % SCORES + 1,
-                "name": name_of(number),
-                "customers": customers,
-                "orders": ordered,
-                "revenue_minor": revenue_minor,
-            }
-            for number, customers, ordered, revenue_minor in zip(found.tolist(), *sums, strict=True)
-        ],
+        "cells": cell_rows(found.tolist(), *sums),
         "segments": _segments(partition, rows, places),
     }
 
