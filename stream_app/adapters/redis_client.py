@@ -19,6 +19,8 @@ from stream_app.adapters.cancellation import cancellation_kept
 from stream_app.errors import ConfigurationError
 
 SCHEMES: Final = ("redis", "rediss")
+REDIS_FAILURES: Final = (RedisError, OSError, TimeoutError)
+"""What a call to Redis may raise that is away, slow, or refuses."""
 HEALTH_CHECK_SECONDS: Final = 15
 """A connection that was idle for this long is tried before it is used: a firewall may have dropped it."""
 
@@ -180,4 +182,4 @@ class RedisScript:
         return await pipeline.execute()
 
 
-__all__ = ["RedisConnection", "RedisError", "RedisScript"]
+__all__ = ["REDIS_FAILURES", "RedisConnection", "RedisError", "RedisScript"]

@@ -16,7 +16,7 @@ import redis.asyncio as redis
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
-from stream_app.adapters.redis_client import RedisError
+from stream_app.adapters.redis_client import REDIS_FAILURES
 from stream_app.adapters.view_schema import ViewKeys
 from stream_app.api.store import ActionEdit, SegmentList, StoreUnavailable
 from stream_app.contracts.readers import KEY_SEPARATOR
@@ -75,7 +75,7 @@ class ActionsInRedis:
         """
         try:
             found: Any = await self._client.hgetall(self._key)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise self._unavailable() from error
         read = {field.decode(): _read(value) for field, value in found.items()}
         self._kept = {field: kept for field, kept in read.items() if kept is not None}
@@ -89,7 +89,7 @@ class ActionsInRedis:
             else:
                 kept = KeptAction(action, edited_by, edited_at)
                 await self._client.hset(self._key, field, msgspec.json.encode(kept))
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise self._unavailable() from error
         logger.info(
             "what to do with %s: %s by %s", field, "set back to its definition" if action is None else "edited",

@@ -13,7 +13,7 @@ import redis.asyncio as redis
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
-from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
+from stream_app.adapters.redis_client import REDIS_FAILURES, RedisConnection, RedisScript
 from stream_app.adapters.view_moves import PastMove
 from stream_app.adapters.view_schema import FollowerCondition, TotalsValue, ViewKeys, path_ends
 from stream_app.adapters.wall_clock import now_ms
@@ -297,7 +297,7 @@ class RedisStore:
                     self.feed.publish(entries)
                 elif id_order(await self._newest_id()) < id_order(last_id):
                     last_id = "0-0"  # another stream, by a server whose clock is slow
-            except (RedisError, OSError, TimeoutError):
+            except REDIS_FAILURES:
                 self._metrics.inc(REDIS_ERRORS, operation="feed")
                 await asyncio.sleep(PAUSE_SECONDS)
 
@@ -311,14 +311,14 @@ class RedisStore:
     async def _read_feed(self, reading: Awaitable[Items]) -> list[FeedEntry]:
         try:
             found = await reading
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise self._unavailable("history") from error
         return _entries(found)
 
     async def _call(self, script: RedisScript, *arguments: str | bytes | int) -> Any:
         try:
             answer = await script.run(self._client, self._keys.prefix, *arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise self._unavailable("look-up") from error
         if answer is None:
             raise StoreUnavailable(NO_GENERATION)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from stream_app.adapters.redis_client import RedisConnection, RedisError, RedisScript
+from stream_app.adapters.redis_client import REDIS_FAILURES, RedisConnection, RedisScript
 from stream_app.adapters.view_schema import Buyers, RefusedExample, ViewKeys
 from stream_app.api import sampling_scripts
 from stream_app.api.store import StoreUnavailable
@@ -147,7 +147,7 @@ class ViewSampler:
         await asyncio.sleep(PAUSE_SECONDS)
         try:
             answer = await script.run(self._client, self._prefix, *arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise StoreUnavailable("the view does not answer") from error
         if answer is None:
             raise StoreUnavailable("the view is being built")

@@ -15,7 +15,7 @@ import redis.asyncio as redis
 
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.metrics.declared import REDIS_ERRORS
-from stream_app.adapters.redis_client import RedisError
+from stream_app.adapters.redis_client import REDIS_FAILURES
 from stream_app.adapters.view_schema import ViewKeys
 
 UNKNOWN: Final = "Redis does not answer, so nobody can say whether this session has ended; try again"
@@ -87,7 +87,7 @@ class SignOutsInRedis:
         """See `SignOuts`."""
         try:
             await self._client.set(self._keys.signed_out(number), b"", exat=expires_at + CLOCKS_DIFFER_SECONDS)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise self._unavailable() from error
         await self._here.add(number, expires_at)
 
@@ -97,7 +97,7 @@ class SignOutsInRedis:
             return True
         try:
             return bool(await self._client.exists(self._keys.signed_out(number)))
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             raise self._unavailable() from error
 
     def _unavailable(self) -> SignOutsUnavailable:

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_app.adapters.kafka_client import START_SECONDS, KafkaConnection, committed_reader
-from stream_app.adapters.redis_client import RedisError
+from stream_app.adapters.redis_client import REDIS_FAILURES
 from stream_app.adapters.redis_search import search
 from stream_app.adapters.topic_specs import gone_after_ms, is_kept_for_ever
 from stream_app.adapters.view_schema import ViewKeys
@@ -123,7 +123,7 @@ async def look_for(settings: Settings, ids: Sequence[str], *, with_redis: bool) 
         )
         try:
             places += [Place(key, "redis") async for key in view]
-        except (RedisError, OSError) as error:
+        except REDIS_FAILURES as error:
             raise ConfigurationError(f"Redis at {settings.redis.url} does not answer: {error}") from error
     return places
 
@@ -204,7 +204,7 @@ async def _view_behind(settings: Settings, consumer: AIOKafkaConsumer) -> int | 
             return None
         position = await client.hgetall(keys.position(generation.decode()))
         forgotten = int(await client.zcard(keys.forgotten))
-    except (RedisError, OSError, TimeoutError):
+    except REDIS_FAILURES:
         return None
     finally:
         await client.aclose()

@@ -27,7 +27,7 @@ from aiokafka.errors import KafkaError
 from stream_app.adapters.kafka_client import KafkaConnection, committed_reader
 from stream_app.adapters.metrics import Metrics, package_version
 from stream_app.adapters.metrics.declared import END_TO_END_LATENCY, REDIS_ERRORS, VIEW_RECORDS
-from stream_app.adapters.redis_client import RedisError
+from stream_app.adapters.redis_client import REDIS_FAILURES
 from stream_app.adapters.topics import TopicNames
 from stream_app.adapters.view_schema import FollowerCondition
 from stream_app.adapters.wall_clock import now_ms
@@ -190,7 +190,7 @@ class ViewFollower:
         except ViewChanged as change:
             logger.info("attaching to the view again: %s", change)
             await asyncio.sleep(HANDOVER_PAUSE_SECONDS)
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             self._metrics.inc(REDIS_ERRORS, operation="view")
             await self._look_ahead(consumer)
             await self._pause("Redis", error)
@@ -272,7 +272,7 @@ class ViewFollower:
 
     async def _delete_others(self) -> None:
         """Delete former generations, beside the following: a million customers take a while."""
-        with suppress(RedisError, OSError, TimeoutError):  # the loop meets it, too; the next attachment resumes
+        with suppress(*REDIS_FAILURES):  # the loop meets it, too; the next attachment resumes
             deleted = await self._target.delete_others()
             if deleted:
                 logger.info("deleted %d keys of former generations", deleted)
